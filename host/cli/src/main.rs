@@ -1,0 +1,3 @@
+//! The one binary: parsing, wiring and reporting, no logic.
+
+fn main() {}

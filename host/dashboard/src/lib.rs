@@ -1,0 +1,1 @@
+//! The model that the status shows, and its embedded read-only page.

@@ -1,0 +1,1 @@
+//! `outrigger up`: a StatefulSet as processes on one machine.

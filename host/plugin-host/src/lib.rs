@@ -1,0 +1,1 @@
+//! Loads and calls plugins: the only user of wasmtime.

@@ -1,0 +1,443 @@
+//! The profile as the rest of the program sees it: complete, checked, with every default filled in.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::ByteSize;
+
+/// What a user wants the sidecar to do for one workload.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Profile {
+    /// `metadata.name`.
+    pub name: String,
+    /// The program beside the sidecar.
+    pub workload: Workload,
+    /// The component that knows the workload; none where the declarative parts suffice.
+    pub plugin: Option<Plugin>,
+    /// How peers are found.
+    pub discovery: Discovery,
+    /// The files that are rendered: one set, put in place as one.
+    pub files: Vec<File>,
+    /// Environment variables that are rendered for the workload, by name.
+    pub env: BTreeMap<String, EnvValue>,
+    /// Secrets that templates and endpoints may use, by the name that the profile gives them.
+    pub secrets: BTreeMap<String, SecretSource>,
+    /// The start gate.
+    pub start: Start,
+    /// The probes.
+    pub health: Health,
+    /// What is scraped and derived.
+    pub metrics: Metrics,
+    /// How the replica is taken out of service.
+    pub drain: Drain,
+}
+
+/// The program beside the sidecar.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Workload {
+    /// The container's name in the pod template.
+    pub container: String,
+    /// Its ports by name, 1 to 65535.
+    pub ports: BTreeMap<String, u16>,
+}
+
+/// A component and what it may do.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plugin {
+    /// Where it comes from.
+    pub source: PluginSource,
+    /// The `settings:` block, handed to it as JSON, key by key.
+    pub settings: BTreeMap<String, serde_json::Value>,
+    /// What it may reach.
+    pub grants: Grants,
+    /// What stands when a call fails.
+    pub on_failure: OnFailure,
+    /// The limits of its calls.
+    pub limits: PluginLimits,
+}
+
+/// Where a component comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PluginSource {
+    /// Shipped with Outrigger: `builtin:agdb`.
+    Builtin(String),
+    /// A file: `file:plugins/agdb.wasm`, relative to the profile's folder; pinned by
+    /// `digest: sha256:…` or, where the file is meant to be replaced while running, by `digest: any`.
+    File {
+        /// As written.
+        path: PathBuf,
+        /// What its content must hash to; none = any (said in the document).
+        digest: Option<Sha256>,
+    },
+}
+
+/// A SHA-256 digest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Sha256(pub [u8; 32]);
+
+/// What a plugin may reach. Nothing unless granted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Grants {
+    /// By the name that the plugin uses.
+    pub endpoints: BTreeMap<String, EndpointGrant>,
+    /// By the claim's or volume's name.
+    pub volumes: BTreeMap<String, VolumeGrant>,
+}
+
+/// HTTP requests to one port of the workload, this replica's or a peer's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndpointGrant {
+    /// A port of [`Workload::ports`].
+    pub port: u16,
+    /// The methods.
+    pub methods: Vec<Method>,
+    /// Path patterns: `*` is one segment's rest, `**` any rest. Matched against the path without the query.
+    pub paths: Vec<String>,
+    /// Whether peers may be asked too (default), or the local workload alone.
+    pub peers: bool,
+    /// The secret (of [`Profile::secrets`]) whose keys `${secret:KEY}` stands for.
+    pub secret: Option<String>,
+    /// The wall time of one exchange, 10 ms to 30 s.
+    pub timeout: Duration,
+}
+
+/// An HTTP method that can be granted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Method {
+    /// GET
+    Get,
+    /// HEAD
+    Head,
+    /// POST
+    Post,
+    /// PUT
+    Put,
+    /// DELETE
+    Delete,
+    /// PATCH
+    Patch,
+}
+
+/// Access to one volume of the pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VolumeGrant {
+    /// Whether small marker files may be written too.
+    pub write: bool,
+}
+
+/// What stands when the plugin fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnFailure {
+    /// The last good verdict or render.
+    #[default]
+    KeepLast,
+    /// The probe fails, the render is refused.
+    Fail,
+    /// As if there were no plugin.
+    Ignore,
+}
+
+/// The limits of a plugin's calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PluginLimits {
+    /// Linear memory of one call, 1 MiB to 256 MiB.
+    pub memory: ByteSize,
+    /// CPU time of one call, 10 ms to 10 s.
+    pub cpu: Duration,
+    /// Wall time of one call, 10 ms to 60 s.
+    pub wall: Duration,
+}
+
+/// How peers are found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Discovery {
+    /// The governing Service; none = the one that the StatefulSet names.
+    pub service: Option<String>,
+    /// The port whose SRV records are asked for.
+    pub port: Option<String>,
+    /// The source.
+    pub source: DiscoverySource,
+    /// How long a change must stand before it is acted on.
+    pub settle: Duration,
+    /// How often DNS is asked.
+    pub interval: Duration,
+    /// How many replicas there should be; none = as the environment tells.
+    pub replicas: Option<u32>,
+}
+
+/// Which source is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DiscoverySource {
+    /// The best that is there.
+    Auto,
+    /// DNS names of the governing Service.
+    Dns,
+    /// A list in the profile.
+    Fixed(Vec<FixedPeer>),
+}
+
+/// One replica of a fixed list; its place in the list, from the start ordinal, is its ordinal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FixedPeer {
+    /// A DNS name or an address.
+    pub host: String,
+    /// The address, where `host` is one.
+    pub address: Option<IpAddr>,
+}
+
+/// One rendered file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct File {
+    /// Where its content comes from.
+    pub from: FileFrom,
+    /// The absolute path in the workload.
+    pub path: PathBuf,
+    /// How the template is read.
+    pub syntax: Syntax,
+    /// As what the result must parse.
+    pub format: Format,
+    /// The permission bits, such as `0o640`.
+    pub mode: u32,
+    /// The owner, where it is not the sidecar's own.
+    pub owner: Option<Owner>,
+    /// What happens once a changed file is in place.
+    pub on_change: OnChange,
+}
+
+/// Where a file's content comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FileFrom {
+    /// A template: a key of the profile's ConfigMap, a file beside the profile.
+    Template(String),
+    /// The plugin's `templating.render`.
+    Plugin,
+}
+
+/// A file's owner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Owner {
+    /// User id.
+    pub uid: u32,
+    /// Group id.
+    pub gid: u32,
+}
+
+/// How a template is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub enum Syntax {
+    /// Jinja: `{{ self.ordinal }}`.
+    #[default]
+    Jinja,
+    /// Single braces around a name: `{id}`, `{host}`. Everything else stays as it is.
+    Placeholders,
+    /// Shell-like: `${POD_NAME}`, `${POD_NAME:-default}`. Nothing is executed.
+    Env,
+    /// As it stands.
+    Verbatim,
+}
+
+/// As what a rendered file must parse before it is put in place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub enum Format {
+    /// Anything.
+    #[default]
+    Text,
+    /// YAML.
+    Yaml,
+    /// JSON.
+    Json,
+    /// TOML.
+    Toml,
+    /// `key = value` or `key: value` lines, `#` and `!` comments.
+    Properties,
+}
+
+/// What happens once a changed file is in place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OnChange {
+    /// Nothing: the workload looks by itself.
+    None,
+    /// A request to the workload.
+    Http {
+        /// Its port.
+        port: u16,
+        /// POST or another.
+        method: Method,
+        /// The path.
+        path: String,
+    },
+    /// A signal to the workload's main process.
+    Signal(Signal),
+    /// A restart of the workload: drained first, one replica at a time where that can be arranged.
+    Restart,
+}
+
+/// A signal that may be sent to a workload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Signal {
+    /// SIGHUP
+    Hup,
+    /// SIGINT
+    Int,
+    /// SIGQUIT
+    Quit,
+    /// SIGTERM
+    Term,
+    /// SIGUSR1
+    Usr1,
+    /// SIGUSR2
+    Usr2,
+}
+
+/// A rendered environment variable: a template in Jinja.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EnvValue {
+    /// The template.
+    pub template: String,
+}
+
+/// A Secret of the pod's namespace, mounted for the sidecar.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretSource {
+    /// The Secret's name.
+    pub secret: String,
+    /// Whether the pod may start without it.
+    pub optional: bool,
+}
+
+/// The start gate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Start {
+    /// How long the workload is held at most. After it the workload starts if its files are in place.
+    pub cap: Duration,
+    /// The replicas whose names must resolve first.
+    pub wait_for: WaitFor,
+}
+
+/// Whose names must resolve before the workload starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum WaitFor {
+    /// Nobody's.
+    #[default]
+    Nobody,
+    /// This replica's own.
+    Own,
+    /// A majority's.
+    Majority,
+    /// Every replica's.
+    All,
+}
+
+/// The probes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Health {
+    /// What cluster reasons do to replicas that are already ready.
+    pub cluster_reasons: ClusterReasons,
+    /// Held until this passes.
+    pub startup: Probe,
+    /// In service while this passes.
+    pub readiness: Probe,
+    /// Restarted when this fails.
+    pub liveness: Probe,
+}
+
+/// What cluster reasons do to replicas that are already ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ClusterReasons {
+    /// They hold starting replicas back and leave ready ones in service.
+    #[default]
+    Gate,
+    /// They take ready replicas out of service too.
+    Always,
+}
+
+/// One probe: built-in checks and the plugin's verdict, all of which must pass.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Probe {
+    /// The built-in checks.
+    pub checks: Vec<Check>,
+    /// Whether the plugin is asked (default where it exports `health`).
+    pub plugin: bool,
+    /// The wait before the first check.
+    pub initial_delay: Duration,
+    /// Between two checks.
+    pub period: Duration,
+    /// For one check.
+    pub timeout: Duration,
+    /// Consecutive failures that fail the probe.
+    pub failure_threshold: u32,
+    /// Consecutive successes that pass it.
+    pub success_threshold: u32,
+}
+
+/// One built-in check of the workload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Check {
+    /// A GET whose status is 200 to 399.
+    Http {
+        /// The port.
+        port: u16,
+        /// The path.
+        path: String,
+        /// Headers to send.
+        headers: Vec<(String, String)>,
+    },
+    /// A connection.
+    Tcp {
+        /// The port.
+        port: u16,
+    },
+    /// The standard gRPC health check.
+    Grpc {
+        /// The port.
+        port: u16,
+        /// The service asked for; empty = the whole server.
+        service: String,
+    },
+}
+
+/// What is scraped and derived.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Metrics {
+    /// The workload's expositions.
+    pub scrape: Vec<ScrapeTarget>,
+    /// Constant labels on every series.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// One exposition of the workload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScrapeTarget {
+    /// The port.
+    pub port: u16,
+    /// The path.
+    pub path: String,
+    /// For one scrape.
+    pub timeout: Duration,
+}
+
+/// How the replica is taken out of service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Drain {
+    /// The whole drain's time; bounded by the grace period too.
+    pub timeout: Duration,
+    /// How long endpoints need to notice that this replica is unready.
+    pub notice: Duration,
+    /// Requests to the workload, in order, after the notice and before the plugin's steps.
+    pub http: Vec<DrainRequest>,
+    /// What stops the workload when the plugin did not; none = the runtime's own SIGTERM.
+    pub signal: Option<Signal>,
+}
+
+/// One declarative step of a drain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DrainRequest {
+    /// The port.
+    pub port: u16,
+    /// The method.
+    pub method: Method,
+    /// The path.
+    pub path: String,
+}

@@ -1,0 +1,1 @@
+//! Signals, the phase of a process, its deadline, named tasks and readiness latches.

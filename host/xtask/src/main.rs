@@ -1,0 +1,3 @@
+//! The project commands: demo, test, ci, bench.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Process tests: the harness that they share.
