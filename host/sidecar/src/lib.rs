@@ -1,1 +1,4 @@
 //! The runtime beside each replica.
+
+pub mod config;
+pub mod limits;

@@ -1,0 +1,50 @@
+//! Every bound of the sidecar that a user may meet, with its derivation. Hitting one is an error or a
+//! refusal that names it.
+
+use std::time::Duration;
+
+/// How many replicas one StatefulSet may want. Each is asked for by name every interval, so this also
+/// bounds the questions put to cluster DNS; the largest StatefulSets in the field have a few hundred.
+pub const REPLICAS_MAX: u32 = 1000;
+
+/// How many DNS questions are under way at the same time. Small enough not to be noticed by a node's
+/// DNS cache, large enough that 100 replicas are asked for within one interval.
+pub const DNS_CONCURRENCY: usize = 8;
+
+/// How long one DNS question may take, retries and the change to TCP included.
+pub const DNS_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How many addresses of one replica are kept; dual-stack pods have two.
+pub const ADDRESSES_MAX: usize = 8;
+
+/// The most that `cluster.json` of the local mode may hold: 1000 replicas of 400 bytes, twice.
+pub const CLUSTER_FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// The most that a profile and all its templates may hold: a ConfigMap's own limit.
+pub const PROFILE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// How many files a profile's folder may hold.
+pub const PROFILE_FILES_MAX: usize = 256;
+
+/// The most that one key of a Secret may hold: a Secret's own limit.
+pub const SECRET_BYTES_MAX: u64 = 1024 * 1024;
+
+/// The most that one rendered file may hold: the largest configuration that a ConfigMap could carry,
+/// four times, as loops over replicas make files grow.
+pub const RENDERED_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// The steps that one template may take. A loop over 1000 replicas with ten expressions each takes
+/// about 100,000.
+pub const TEMPLATE_FUEL: u64 = 2_000_000;
+
+/// How deep includes and macros may nest.
+pub const TEMPLATE_DEPTH: usize = 32;
+
+/// The length of a random text that a template may ask for, in characters.
+pub const RANDOM_LEN_MAX: usize = 256;
+
+/// How many sets of rendered files are kept: the present one and two to go back to.
+pub const SETS_KEPT: usize = 3;
+
+/// The most that a component's file may hold; Python components are the largest with some 20 MiB.
+pub const COMPONENT_BYTES_MAX: u64 = 64 * 1024 * 1024;
