@@ -1,0 +1,18 @@
+//! The StatefulSet as the running call sees it.
+
+#[cfg(target_arch = "wasm32")]
+use crate::bindings::host::outrigger::plugin::cluster as host;
+#[cfg(not(target_arch = "wasm32"))]
+use crate::fake::cluster as host;
+
+use crate::Membership;
+
+/// The snapshot; the same for the whole call.
+pub fn current() -> Membership {
+    host::current()
+}
+
+/// Its revision, without copying it.
+pub fn revision() -> u32 {
+    host::revision()
+}
