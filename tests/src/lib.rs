@@ -1,1 +1,34 @@
-//! Process tests: the harness that they share.
+//! Process tests: the harness that they share, and nothing of Outrigger itself.
+//!
+//! A test here drives the built binary as a user does: it starts `outrigger up`, speaks HTTP to what
+//! that serves, and reads what it wrote. No crate of ours is linked in, so a test cannot pass by
+//! looking behind the scenes.
+//!
+//! - [`Up`] starts `outrigger up`, gives access to its replicas, and on drop stops it; when the test
+//!   failed it first shows logs, status and timeline of every sidecar.
+//! - [`eventually`] waits for a condition and reports the last state that it saw; [`throughout`]
+//!   demands that one holds for a while.
+//! - [`Example`] is a copy of an example's folder that a test may edit.
+//! - [`Agdb`] is a client of one agdb server.
+//! - [`Http`] speaks to a TCP address or a Unix socket.
+
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "all of this runs inside tests, where a panic is the report"
+)]
+
+mod agdb;
+mod eventually;
+mod example;
+mod http;
+mod programs;
+mod up;
+
+pub use agdb::{Agdb, AgdbError, Member};
+pub use eventually::{eventually, throughout};
+pub use example::Example;
+pub use http::{Answer, Http, HttpError};
+pub use programs::{agdb_server, outrigger};
+pub use up::{Output, Up, run};
