@@ -34,7 +34,7 @@ variables! {
     FILES_DIR = "OUTRIGGER_FILES_DIR", "the shared volume into which rendered files are put; `/run/outrigger` unless set";
     STATE_DIR = "OUTRIGGER_STATE_DIR", "the sidecar's own folder: plugin state, compiled code, timeline, socket; `/var/lib/outrigger` unless set";
     VOLUMES = "OUTRIGGER_VOLUMES", "the pod's volumes as JSON: `{\"data\":{\"path\":\"/agdb/data\",\"sidecar-path\":\"/volumes/data\",\"bytes\":1073741824}}`; `path` is where the workload sees it";
-    WORKLOAD_HOST = "OUTRIGGER_WORKLOAD_HOST", "the address of this replica's own workload; POD_IP unless set, 127.0.0.1 without one";
+    WORKLOAD_HOST = "OUTRIGGER_WORKLOAD_HOST", "the address of this replica's own workload; `POD_IP` unless set, `127.0.0.1` without one";
     LISTEN = "OUTRIGGER_LISTEN", "the address of the pod-facing server; `[::]:7070` unless set";
     PRE_STOP_TOKEN = "OUTRIGGER_PRE_STOP_TOKEN", "what the workload's preStop hook must send as `Authorization: Bearer`";
     LOCAL = "OUTRIGGER_LOCAL", "set by `outrigger up`: the folder with `cluster.json` and `hub.sock`";

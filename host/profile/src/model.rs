@@ -441,3 +441,16 @@ pub struct DrainRequest {
     /// The path.
     pub path: String,
 }
+
+impl Profile {
+    /// The folders of all rendered files, sorted, each once. The folder with index `i` is the one
+    /// that is mounted in the workload as `dirs/<i>`.
+    pub fn file_dirs(&self) -> Vec<PathBuf> {
+        let dirs: std::collections::BTreeSet<PathBuf> = self
+            .files
+            .iter()
+            .filter_map(|file| file.path.parent().map(Into::into))
+            .collect();
+        dirs.into_iter().collect()
+    }
+}
