@@ -1,4 +1,10 @@
 //! The runtime beside each replica.
 
 pub mod config;
+pub mod control;
+pub mod discovery;
 pub mod limits;
+pub mod reload;
+pub mod secrets;
+pub mod timeline;
+pub mod transport;

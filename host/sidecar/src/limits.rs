@@ -48,3 +48,19 @@ pub const SETS_KEPT: usize = 3;
 
 /// The most that a component's file may hold; Python components are the largest with some 20 MiB.
 pub const COMPONENT_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// How many entries of the timeline are held in memory: a rolling update of a hundred replicas with
+/// ten entries each.
+pub const TIMELINE_ENTRIES: usize = 1000;
+
+/// The most that one message of the timeline may hold; more is cut.
+pub const TIMELINE_MESSAGE_BYTES_MAX: usize = 2048;
+
+/// The most that the fields of one entry of the timeline may hold together; more are left out.
+pub const TIMELINE_FIELDS_BYTES_MAX: usize = 4096;
+
+/// The most that one of the timeline's two files may hold: the entries in memory at 500 bytes, twice.
+pub const TIMELINE_FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// The most that the head of an HTTP message may hold, on either side.
+pub const HTTP_HEAD_BYTES_MAX: usize = 32 * 1024;
