@@ -51,7 +51,10 @@ pub(crate) fn run() -> Result<(), Failure> {
         progress::say(&violation.to_string());
     }
     match violations.len() {
-        0 => Ok(()),
+        0 => {
+            progress::say("every rule holds");
+            Ok(())
+        }
         1 => Err(Failure::new("the code base is not tidy: 1 rule is broken")),
         count => Err(Failure::new(format!(
             "the code base is not tidy: {count} rules are broken"
