@@ -344,11 +344,13 @@ fn reverse(address: IpAddr) -> String {
             format!("{d}.{c}.{b}.{a}.in-addr.arpa")
         }
         IpAddr::V6(address) => {
-            let mut name = String::new();
-            for octet in address.octets().iter().rev() {
-                name.push_str(&format!("{:x}.{:x}.", octet & 15, octet >> 4));
-            }
-            name + "ip6.arpa"
+            let nibbles: Vec<String> = address
+                .octets()
+                .iter()
+                .rev()
+                .map(|octet| format!("{:x}.{:x}", octet & 15, octet >> 4))
+                .collect();
+            format!("{}.ip6.arpa", nibbles.join("."))
         }
     }
 }
