@@ -1,5 +1,6 @@
 //! `cargo xtask ci`: everything that must be green before a change lands, step by step.
 
+use std::ffi::OsString;
 use std::time::Duration;
 
 use crate::progress::{self, Stopwatch};
@@ -54,16 +55,17 @@ const STEPS: &[Step] = &[
         run: documentation,
     },
     Step {
-        name: "bench smoke",
+        name: "bench",
         run: || green(bench::run(true)),
     },
 ];
 
-/// Runs the steps; stops at the first failure unless told to go on.
-pub(crate) fn run(keep_going: bool) -> Result<(), Failure> {
+/// Runs the steps that are named, or all; stops at the first failure unless told to go on.
+pub(crate) fn run(args: &[OsString]) -> Result<(), Failure> {
+    let (keep_going, steps) = choose(args)?;
     let whole = Stopwatch::start();
     let mut done: Vec<(&str, Result<Outcome, Failure>, Duration)> = Vec::new();
-    for step in STEPS {
+    for step in &steps {
         progress::heading(&format!("ci: {}", step.name));
         let watch = Stopwatch::start();
         let outcome = (step.run)();
@@ -92,11 +94,34 @@ pub(crate) fn run(keep_going: bool) -> Result<(), Failure> {
     for (name, outcome, time) in &done {
         progress::say(&row(name, outcome, *time));
     }
-    let never = &STEPS[done.len()..];
+    let never = &steps[done.len()..];
     for step in never {
         progress::say(&format!("  {:<8} {:>8}  {}", "not run", "", step.name));
     }
     verdict(&done, whole.elapsed())
+}
+
+/// Whether to go on after a failure, and the steps in their own order.
+fn choose(args: &[OsString]) -> Result<(bool, Vec<&'static Step>), Failure> {
+    let (flags, named): (Vec<&OsString>, Vec<&OsString>) =
+        args.iter().partition(|arg| *arg == "--keep-going");
+    for name in &named {
+        if !STEPS.iter().any(|step| *name == step.name) {
+            let known = STEPS
+                .iter()
+                .map(|step| step.name)
+                .collect::<Vec<_>>()
+                .join(" ");
+            return Err(Failure::usage(format!(
+                "no such step: {}\n  hint: there are {known}",
+                name.display()
+            )));
+        }
+    }
+    let steps = STEPS
+        .iter()
+        .filter(|step| named.is_empty() || named.iter().any(|name| *name == step.name));
+    Ok((!flags.is_empty(), steps.collect()))
 }
 
 /// One line of the summary.
@@ -207,6 +232,23 @@ mod tests {
         ];
         let failure = verdict(&done, Duration::from_secs(75)).unwrap_err();
         assert_eq!(failure.message, "ci: clippy failed after 1m15s");
+    }
+
+    #[test]
+    fn named_steps_run_in_their_own_order() {
+        let (keep_going, steps) =
+            choose(&["clippy".into(), "--keep-going".into(), "format".into()]).unwrap();
+        assert!(keep_going);
+        assert_eq!(
+            steps.iter().map(|step| step.name).collect::<Vec<_>>(),
+            ["format", "clippy"]
+        );
+        assert_eq!(
+            choose(&["clipy".into()])
+                .err()
+                .map(|failure| failure.status),
+            Some(2)
+        );
     }
 
     #[test]

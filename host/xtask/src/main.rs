@@ -25,7 +25,9 @@ Commands:
   test [ARGS…]        Run all tests that need neither root nor Kubernetes: `cargo test --workspace ARGS…`
   tidy                Check the rules of the code base: who may use whom, and how files look
   bench [--smoke]     Run the benchmarks; with --smoke only see that each of them runs
-  ci [--keep-going]   Everything that must be green before a change lands
+  ci [--keep-going] [STEP…]
+                      Everything that must be green before a change lands, or some steps of it:
+                      format tidy dependencies advisories clippy test documentation bench
 
 What is missing and needed (the wasm target, agdb_server, cargo-deny) is installed on the way, by
 rustup and cargo, into $XDG_CACHE_HOME/outrigger (~/.cache/outrigger).
@@ -40,7 +42,7 @@ fn main() -> ExitCode {
         Some("test") => test::run(&rest),
         Some("tidy") => no_args(&rest).and_then(|()| tidy::run()),
         Some("bench") => one_flag(&rest, "--smoke").and_then(bench::run),
-        Some("ci") => one_flag(&rest, "--keep-going").and_then(ci::run),
+        Some("ci") => ci::run(&rest),
         Some("help" | "-h" | "--help") => {
             progress::print(HELP);
             return ExitCode::SUCCESS;

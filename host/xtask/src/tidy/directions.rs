@@ -93,7 +93,10 @@ const FENCES: &[(&str, &[&str])] = &[
     ("hickory-server", &["outrigger-local"]),
     ("rtnetlink", &["outrigger-local"]),
     ("wit-component", &["outrigger-plugin-build"]),
-    ("wit-bindgen", &["outrigger-plugin-sdk"]),
+    (
+        "wit-bindgen",
+        &["outrigger-plugin-sdk", "outrigger-test-guests"],
+    ),
     ("minijinja", &["outrigger-sidecar"]),
     ("notify", &["outrigger-sidecar"]),
     ("hickory-resolver", &["outrigger-sidecar"]),

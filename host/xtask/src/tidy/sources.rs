@@ -128,10 +128,11 @@ fn check_sleeps(file: &Path, text: &str) -> Vec<Violation> {
     found
 }
 
+/// Misbehaving guests are no tests: sleeping may be just what one of them does.
 fn is_test_file(file: &Path) -> bool {
-    file.starts_with("tests") && !file.starts_with("tests/guests")
-        || file.components().any(|part| part.as_os_str() == "tests")
-        || file.file_name() == Some(OsStr::new("tests.rs"))
+    !file.starts_with("tests/guests")
+        && (file.components().any(|part| part.as_os_str() == "tests")
+            || file.file_name() == Some(OsStr::new("tests.rs")))
 }
 
 fn first_test_line(text: &str) -> Option<usize> {
