@@ -269,11 +269,13 @@ mod tests {
 
     #[test]
     fn hostile_documents_meet_a_limit() {
-        let mut laughs = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x]\n");
-        for level in 1..12 {
-            let inner = format!("*a{}", level - 1);
-            laughs += &format!("a{level}: &a{level} [{}]\n", [inner.as_str(); 9].join(", "));
-        }
+        let laughs: String = (1..12)
+            .map(|level| {
+                let nine = [format!("*a{}", level - 1).as_str(); 9].join(", ");
+                format!("a{level}: &a{level} [{nine}]\n")
+            })
+            .collect();
+        let laughs = format!("a0: &a0 [x, x, x, x, x, x, x, x, x]\n{laughs}");
         let long = format!(
             "a: &a {}\nb: [{}]\n",
             "x".repeat(300_000),

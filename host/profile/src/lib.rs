@@ -3,15 +3,23 @@
 //!
 //! Pure: text in, values and [`Finding`]s out. The webhook, the sidecar, `up`, `inject` and `check`
 //! all read profiles through [`parse`], so they agree on each verdict.
+mod convert;
+pub mod defaults;
 mod did_you_mean;
 pub mod document;
 pub mod env;
 mod finding;
 pub mod limits;
 mod model;
+mod parse;
+mod raw;
+mod schema;
 mod size;
+mod structure;
 
 pub use did_you_mean::did_you_mean;
 pub use finding::{Finding, Findings, Severity};
 pub use model::*;
-pub use size::{ByteSize, ParseByteSizeError, ParseSpanError, parse_span};
+pub use parse::parse;
+pub use schema::schema;
+pub use size::{ByteSize, ParseByteSizeError, ParseSpanError, parse_span, show_span};

@@ -155,6 +155,23 @@ pub fn parse_span(text: &str) -> Result<Duration, ParseSpanError> {
     Ok(Duration::from_millis(total_ms))
 }
 
+/// A span as [`parse_span`] reads it: `500ms`, `1m30s`; `0` for none. Less than a millisecond is cut.
+pub fn show_span(span: Duration) -> String {
+    let mut rest = span.as_millis();
+    if rest == 0 {
+        return "0".to_owned();
+    }
+    let mut text = String::new();
+    for (scale, unit) in [(3_600_000, "h"), (60_000, "m"), (1000, "s"), (1, "ms")] {
+        if rest >= scale {
+            text.push_str(&(rest / scale).to_string());
+            text.push_str(unit);
+            rest %= scale;
+        }
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -208,6 +225,13 @@ mod tests {
             "1 s",
         ] {
             assert_eq!(read(refused), None, "{refused}");
+        }
+    }
+
+    #[test]
+    fn spans_are_shown_as_they_are_read() {
+        for text in ["0", "500ms", "20s", "1m30s", "1h1ms", "25h"] {
+            assert_eq!(show_span(parse_span(text).unwrap()), text);
         }
     }
 }
