@@ -130,6 +130,7 @@ async fn respond(
     let edns = request.edns.as_ref().map(|asked| {
         let mut edns = Edns::new();
         edns.set_max_payload(asked.max_payload().clamp(512, MAX_UDP));
+        edns.set_rcode_high(reply.code.high());
         edns
     });
     let mut builder = MessageResponseBuilder::from_message_request(request);
@@ -258,3 +259,6 @@ fn start_of_authority(zone: &Zone) -> Option<WireRecord> {
     );
     Some(WireRecord::from_rdata(name, NEGATIVE_TTL, RData::SOA(soa)))
 }
+
+#[cfg(test)]
+mod tests;

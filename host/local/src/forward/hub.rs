@@ -116,3 +116,66 @@ impl Control {
         serde_json::from_str(&answer).map_err(|error| broken(&error))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    async fn read(bytes: &[u8]) -> (Option<SocketAddr>, Vec<u8>) {
+        let (mut front, mut hub) = UnixStream::pair().unwrap();
+        front.write_all(bytes).await.unwrap();
+        front.shutdown().await.unwrap();
+        let address = header(&mut hub).await;
+        let mut rest = Vec::new();
+        hub.read_to_end(&mut rest).await.unwrap();
+        (address, rest)
+    }
+
+    #[tokio::test]
+    async fn what_follows_the_first_line_is_left_for_the_pod() {
+        let (address, rest) = read(b"10.77.0.10:3000\nGET / HTTP/1.1\r\n").await;
+        assert_eq!(address, "10.77.0.10:3000".parse().ok());
+        assert_eq!(rest, b"GET / HTTP/1.1\r\n");
+    }
+
+    #[tokio::test]
+    async fn a_first_line_that_is_no_address_leads_nowhere() {
+        for line in [
+            "",
+            "\n",
+            "localhost:80\n",
+            "10.77.0.10\n",
+            "10.77.0.10:3000",
+        ] {
+            assert_eq!(read(line.as_bytes()).await.0, None, "{line:?}");
+        }
+        assert_eq!(read(&[b'1'; 4096]).await.0, None, "a line without end");
+    }
+
+    #[tokio::test]
+    async fn without_a_front_the_hub_says_which_socket_it_looked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = Control::connect(folder.path()).await.unwrap_err();
+        assert!(error.to_string().contains("front.sock"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_was_left_behind_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(bind(folder.path()).unwrap());
+        bind(folder.path()).unwrap();
+    }
+
+    proptest! {
+        #[test]
+        fn random_first_lines_do_no_harm(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            let (address, rest) = runtime.block_on(read(&bytes));
+            prop_assert!(address.is_none() || bytes.ends_with(&rest));
+        }
+    }
+}

@@ -137,11 +137,7 @@ impl Planner<'_> {
                 }
             };
             let target = self.resolve(&mount.target, &targets, true)?;
-            if [Path::new("/"), Path::new("/proc")].contains(&target.as_path())
-                || target.starts_with("/proc")
-            {
-                return Err(PlanError::Reserved(mount.target.clone()));
-            }
+            refuse_reserved(&target, &mount.target)?;
             let wanted = Wanted::Bind {
                 source,
                 directory,
@@ -157,6 +153,7 @@ impl Planner<'_> {
             ("hostname", &etc.hostname),
         ] {
             let target = self.resolve(&Path::new("/etc").join(name), &targets, true)?;
+            refuse_reserved(&target, &target)?;
             // A mount of the container's own wins.
             targets
                 .entry(target)
@@ -459,6 +456,13 @@ fn parts(path: &Path) -> Result<Vec<PathBuf>, PlanError> {
     Ok(names)
 }
 
+fn refuse_reserved(target: &Path, named: &Path) -> Result<(), PlanError> {
+    if target == Path::new("/") || target.starts_with("/proc") {
+        return Err(PlanError::Reserved(named.to_path_buf()));
+    }
+    Ok(())
+}
+
 fn check_kind(target: &Path, found: bool, wanted: bool) -> Result<(), PlanError> {
     let name = |directory| if directory { "folder" } else { "file" };
     if found == wanted {
@@ -470,3 +474,6 @@ fn check_kind(target: &Path, found: bool, wanted: bool) -> Result<(), PlanError>
         wanted: name(wanted),
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,15 @@
 //! (`hub SCENARIO`, inside the namespaces) and the workloads (`serve`, `get`, …). A scenario that
 //! fails panics, its process ends with another code than 0, and its test shows what it said.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::unnecessary_wraps,
+    reason = "a test program, though clippy does not see that without the built-in harness"
+)]
+
 mod forwarding;
 mod outside;
 mod scenarios;

@@ -38,6 +38,8 @@ pub(crate) fn run(scenario: &str, rest: &[&str]) -> ExitCode {
             ("run-as", []) => run_as().await,
             ("killed", []) => killed().await,
             ("no-namespaces", []) => no_namespaces(),
+            ("plain", []) => plain().await,
+            ("plain-killed", []) => plain_killed().await,
             ("forward", [folder, port]) => {
                 return forward(Path::new(folder), port.parse().unwrap()).await;
             }
@@ -392,6 +394,37 @@ async fn killed() {
         .spawn()
         .unwrap();
     let _second = command(&without)
+        .unwrap()
+        .stdin(Stdio::null())
+        .spawn()
+        .unwrap();
+    std::future::pending::<()>().await;
+}
+
+/// Without namespaces: processes of this machine.
+async fn plain() {
+    let mut spec = container(0, &["sh", "-c", "echo $WHO; pwd; exit 5"]);
+    spec.sandbox = None;
+    spec.env.push(("WHO".into(), "me".into()));
+    spec.cwd = Some("/usr".into());
+    assert_eq!(run_container(&spec).await, (5, "me\n/usr".to_owned()));
+
+    spec.argv[2] = "echo up; exec sleep 1000".into();
+    let mut child = command(&spec)
+        .unwrap()
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    assert_eq!(first_line(&mut child).await, "up");
+    signal(&child, Signal::SIGTERM).unwrap();
+    assert_eq!(exit_code(child.wait().await.unwrap()), 143);
+}
+
+async fn plain_killed() {
+    let mut spec = container(0, &["sh", "-c", "echo up; exec sleep 1000"]);
+    spec.sandbox = None;
+    let _child = command(&spec)
         .unwrap()
         .stdin(Stdio::null())
         .spawn()

@@ -71,6 +71,20 @@ impl User {
         command
     }
 
+    /// The same outside of any namespace.
+    pub(crate) fn plain_hub(self, scenario: &str) -> Command {
+        let mut command = self.command();
+        command
+            .args([
+                "__hub",
+                "--plain",
+                "--parent",
+                &std::process::id().to_string(),
+            ])
+            .args(["--", "hub", scenario]);
+        command
+    }
+
     /// Plays a scenario to its end; gives what it said on stdout.
     pub(crate) fn play(self, scenario: &str, arguments: &[&Path]) -> Result<String, String> {
         let output = self
