@@ -3,8 +3,12 @@
 pub mod config;
 pub mod control;
 pub mod discovery;
+pub mod files;
 pub mod limits;
 pub mod reload;
 pub mod secrets;
+pub mod template;
 pub mod timeline;
 pub mod transport;
+pub mod health;
+pub mod lifecycle;

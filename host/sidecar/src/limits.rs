@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 /// How many replicas one StatefulSet may want. Each is asked for by name every interval, so this also
-/// bounds the questions put to cluster DNS; the largest StatefulSets in the field have a few hundred.
+/// bounds the questions put to cluster DNS; the largest in the field have a few hundred.
 pub const REPLICAS_MAX: u32 = 1000;
 
 /// How many DNS questions are under way at the same time. Small enough not to be noticed by a node's
