@@ -135,4 +135,19 @@ mod tests {
             ]
         );
     }
+
+    proptest::proptest! {
+        #[test]
+        fn a_name_is_read_back_as_it_was_built(stateful_set in "[a-z][a-z0-9.-]{0,20}", ordinal: u32) {
+            let name = ReplicaName::new(stateful_set, Ordinal(ordinal));
+            proptest::prop_assert_eq!(name.to_string().parse(), Ok(name));
+        }
+
+        #[test]
+        fn what_is_read_as_a_name_is_shown_as_it_was_written(text in "(?s).{0,12}|[a-z0-9-]{0,12}") {
+            if let Ok(name) = text.parse::<ReplicaName>() {
+                proptest::prop_assert_eq!(name.to_string(), text);
+            }
+        }
+    }
 }

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Converts, and tells everything that is wrong. Findings have paths and no lines yet.
-pub(crate) fn convert(root: raw::Root) -> (Profile, Vec<Finding>) {
+pub(crate) fn convert(root: raw::Root, declared: Declared) -> (Profile, Vec<Finding>) {
     let spec = root.spec.unwrap_or_default();
     let raw_workload = spec.workload.unwrap_or_default();
     let ports: BTreeMap<String, u16> = raw_workload
@@ -33,6 +33,7 @@ pub(crate) fn convert(root: raw::Root) -> (Profile, Vec<Finding>) {
     let mut convert = Convert {
         ports,
         secrets: BTreeMap::new(),
+        declared,
         findings: Vec::new(),
     };
     let name = root.metadata.unwrap_or_default().name;
@@ -63,7 +64,16 @@ pub(crate) fn convert(root: raw::Root) -> (Profile, Vec<Finding>) {
     (profile, convert.findings)
 }
 
+/// Names that the document declares, whatever else is wrong with them: a wrong declaration is told
+/// once, where it stands, and not with each use.
+#[derive(Debug, Default)]
+pub(crate) struct Declared {
+    pub ports: Vec<String>,
+    pub secrets: Vec<String>,
+}
+
 struct Convert {
+    declared: Declared,
     ports: BTreeMap<String, u16>,
     secrets: BTreeMap<String, SecretSource>,
     findings: Vec<Finding>,
@@ -169,15 +179,27 @@ impl Convert {
         if let Some(number) = self.ports.get(name) {
             return *number;
         }
-        let hint = if name.parse::<u16>().is_ok() {
-            format!("write the number without quotes: {name}")
-        } else if let Some(meant) = did_you_mean(name, self.ports.keys().map(String::as_str)) {
-            format!("did you mean `{meant}`?")
-        } else {
-            format!(
+        if self.declared.ports.iter().any(|declared| declared == name) {
+            return 0;
+        }
+        let number = name.parse::<u16>().ok().filter(|number| *number > 0);
+        let meant = match number {
+            Some(number) => self
+                .ports
+                .iter()
+                .find(|(_, known)| **known == number)
+                .map(|(name, _)| name.as_str()),
+            None => did_you_mean(name, self.declared.ports.iter().map(String::as_str)),
+        };
+        let hint = match (meant, number) {
+            (Some(meant), _) => format!("did you mean `{meant}`?"),
+            (None, Some(number)) => {
+                format!("give the port a name: add `api: {number}` to spec.workload.ports")
+            }
+            (None, None) => format!(
                 "add it to spec.workload.ports, such as `{}: 8080`",
                 cut(name)
-            )
+            ),
         };
         self.error(at, format!("there is no port `{}`", cut(name)), hint);
         0
@@ -188,19 +210,18 @@ impl Convert {
         let Some(path) = path else {
             return default.to_owned();
         };
+        let shown = cut(&path);
         if !path.starts_with('/') {
+            let better = cut(path.trim_start_matches("./")).replace(' ', "%20");
             self.error(
                 at,
-                format!("the path `{}` does not begin with a slash", cut(&path)),
-                format!("write /{}", cut(path.trim_start_matches("./"))),
+                format!("the path `{shown}` does not begin with a slash"),
+                format!("write /{better}"),
             );
         } else if !path.bytes().all(|b| b.is_ascii_graphic()) || path.contains(['#', '\\']) {
             self.error(
                 at,
-                format!(
-                    "the path `{}` holds a character that no request may have",
-                    cut(&path)
-                ),
+                format!("the path `{shown}` holds a character that no request may have"),
                 "escape it with %",
             );
         }

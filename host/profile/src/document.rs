@@ -269,13 +269,12 @@ mod tests {
 
     #[test]
     fn hostile_documents_meet_a_limit() {
-        let laughs: String = (1..12)
-            .map(|level| {
-                let nine = [format!("*a{}", level - 1).as_str(); 9].join(", ");
-                format!("a{level}: &a{level} [{nine}]\n")
-            })
-            .collect();
-        let laughs = format!("a0: &a0 [x, x, x, x, x, x, x, x, x]\n{laughs}");
+        let mut laughs = vec!["a0: &a0 [x, x, x, x, x, x, x, x, x]".to_owned()];
+        for level in 1..12 {
+            let nine = [format!("*a{}", level - 1).as_str(); 9].join(", ");
+            laughs.push(format!("a{level}: &a{level} [{nine}]"));
+        }
+        let laughs = laughs.join("\n");
         let long = format!(
             "a: &a {}\nb: [{}]\n",
             "x".repeat(300_000),

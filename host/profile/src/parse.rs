@@ -57,7 +57,7 @@ fn read(text: &str, file: &str, findings: &mut Vec<Finding>) -> Option<Profile> 
     findings.extend(shape.into_iter().map(|finding| document.locate(finding)));
     match raw::Root::deserialize(json?) {
         Ok(root) => {
-            let (profile, meaning) = convert::convert(root);
+            let (profile, meaning) = convert::convert(root, declared(&document));
             let meaning = meaning.into_iter().filter(|new| {
                 // What is wrong in its shape is told once.
                 !findings
@@ -75,6 +75,27 @@ fn read(text: &str, file: &str, findings: &mut Vec<Finding>) -> Option<Profile> 
             }
             None
         }
+    }
+}
+
+/// The names of ports and secrets that the document declares.
+fn declared(document: &Document) -> convert::Declared {
+    let names = |steps: &[&str]| {
+        let node = steps
+            .iter()
+            .try_fold(document.root(), |node, key| node.get(key));
+        match node.map(|node| &node.value) {
+            Some(Value::Map(entries)) => entries.iter().map(|entry| entry.key.clone()).collect(),
+            Some(Value::List(items)) => items
+                .iter()
+                .filter_map(|item| item.as_text().map(str::to_owned))
+                .collect(),
+            _ => Vec::new(),
+        }
+    };
+    convert::Declared {
+        ports: names(&["spec", "workload", "ports"]),
+        secrets: names(&["spec", "secrets"]),
     }
 }
 

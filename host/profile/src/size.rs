@@ -155,11 +155,11 @@ pub fn parse_span(text: &str) -> Result<Duration, ParseSpanError> {
     Ok(Duration::from_millis(total_ms))
 }
 
-/// A span as [`parse_span`] reads it: `500ms`, `1m30s`; `0` for none. Less than a millisecond is cut.
+/// A span as [`parse_span`] reads it: `500ms`, `1m30s`, `0s`. Less than a millisecond is cut.
 pub fn show_span(span: Duration) -> String {
     let mut rest = span.as_millis();
     if rest == 0 {
-        return "0".to_owned();
+        return "0s".to_owned();
     }
     let mut text = String::new();
     for (scale, unit) in [(3_600_000, "h"), (60_000, "m"), (1000, "s"), (1, "ms")] {
@@ -230,7 +230,7 @@ mod tests {
 
     #[test]
     fn spans_are_shown_as_they_are_read() {
-        for text in ["0", "500ms", "20s", "1m30s", "1h1ms", "25h"] {
+        for text in ["0s", "500ms", "20s", "1m30s", "1h1ms", "25h"] {
             assert_eq!(show_span(parse_span(text).unwrap()), text);
         }
     }

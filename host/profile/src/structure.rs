@@ -7,7 +7,7 @@
 use serde_json::{Map, Value as Json};
 
 use crate::document::{Document, Node, Value, path};
-use crate::{Finding, did_you_mean};
+use crate::{Finding, did_you_mean, raw};
 
 /// Checks the document against the schema. Returns it as JSON without the parts that are wrong, so
 /// that the meaning of the rest can be checked too, and what is wrong.
@@ -43,10 +43,12 @@ impl<'s> Check<'s> {
             .collect();
         if let Some(text) = node.as_text()
             && !words.is_empty()
+            && !is_quoted_number(text, &choices)
         {
             return self.word(text, &words, at);
         }
-        let Some(choice) = choices.iter().find(|choice| choice.accepts(kind)) else {
+        let fits = |choice: &&Choice<'_>| choice.accepts(kind) && choice.words.is_empty();
+        let Some(choice) = choices.iter().find(fits) else {
             self.findings.push(wrong_type(node, &choices, at));
             return None;
         };
@@ -73,6 +75,7 @@ impl<'s> Check<'s> {
             .collect();
         let property = |key: &str| properties.iter().find(|(known, _)| *known == key);
         let names = || properties.iter().map(|(key, _)| *key);
+        let first = self.findings.len();
         let mut right = Map::new();
         let mut meant: Vec<&str> = Vec::new();
         for entry in entries {
@@ -98,17 +101,20 @@ impl<'s> Check<'s> {
                 None => finding.hint(known(names())),
             });
         }
+        let mut missing = Vec::new();
         for key in texts(schema.get("required")) {
             // A required key that is misspelt has been told.
             if node.get(key).is_none() && !meant.contains(&key) {
                 let finding = Finding::error(path::key(at, key), "is missing");
                 let hint = property(key).and_then(|(_, inner)| self.how_to_add(key, inner));
-                self.findings.push(match hint {
+                missing.push(match hint {
                     Some(hint) => finding.hint(hint),
                     None => finding,
                 });
             }
         }
+        // Before what is wrong further in.
+        self.findings.splice(first..first, missing);
         Json::Object(right)
     }
 
@@ -223,11 +229,21 @@ impl Choice<'_> {
 }
 
 fn wrong_type(node: &Node, choices: &[Choice<'_>], at: &str) -> Finding {
-    let mut wanted: Vec<&str> = Vec::new();
+    let mut wanted: Vec<String> = Vec::new();
     for choice in choices {
         let title = choice.schema.get("title").and_then(Json::as_str);
         let kinds = choice.kinds.iter().filter(|kind| **kind != "null");
-        let names = kinds.map(|kind| title.unwrap_or(kind_name(kind)));
+        let names: Vec<String> = if choice.words.is_empty() {
+            kinds
+                .map(|kind| title.unwrap_or(kind_name(kind)).to_owned())
+                .collect()
+        } else {
+            choice
+                .words
+                .iter()
+                .map(|word| format!("`{word}`"))
+                .collect()
+        };
         for name in names {
             if !wanted.contains(&name) {
                 wanted.push(name);
@@ -246,18 +262,32 @@ fn wrong_type(node: &Node, choices: &[Choice<'_>], at: &str) -> Finding {
     }
 }
 
+/// Whether a text is a number in quotes where a word or a number is wanted.
+fn is_quoted_number(text: &str, choices: &[Choice<'_>]) -> bool {
+    choices.iter().any(|choice| choice.accepts("integer")) && text.parse::<i64>().is_ok()
+}
+
 fn remedy(value: &Value, choices: &[Choice<'_>]) -> Option<String> {
     let wants = |kind: &str| choices.iter().any(|choice| choice.accepts(kind));
     let example = choices
         .iter()
         .find_map(|choice| choice.schema.get("examples")?.get(0)?.as_str());
-    let is_octal = choices.iter().any(|choice| {
-        choice.schema.get("examples").and_then(|list| list.get(0)) == Some(&Json::from("0640"))
-    });
+    let unit = choices
+        .iter()
+        .find_map(|choice| match choice.schema.get("title")?.as_str()? {
+            raw::SPAN => Some(("ms", "s")),
+            raw::SIZE => Some(("Ki", "Mi")),
+            _ => None,
+        });
     match value {
-        Value::Number { text, .. } if wants("string") => Some(match example {
-            Some(example) if !is_octal => format!("give it its unit, such as {example}"),
-            _ => format!("quote it: \"{}\"", cut(text)),
+        Value::Number { text, .. } if wants("string") && !wants("integer") => Some(match unit {
+            Some((small, large)) => {
+                format!(
+                    "give it its unit, such as {0}{small} or {0}{large}",
+                    cut(text)
+                )
+            }
+            None => format!("quote it: \"{}\"", cut(text)),
         }),
         Value::Bool(value) if wants("string") => Some(format!("quote it: \"{value}\"")),
         Value::Text(text) if wants("boolean") => match text.to_lowercase().as_str() {
@@ -276,6 +306,35 @@ fn remedy(value: &Value, choices: &[Choice<'_>]) -> Option<String> {
             Some(example) => format!("give it a value, such as {example}"),
             None => "give it a value; an empty text is \"\"".to_owned(),
         }),
+        Value::Null if wants("object") => {
+            let needs: Vec<&str> = choices
+                .iter()
+                .flat_map(|c| texts(c.schema.get("required")))
+                .collect();
+            (!needs.is_empty()).then(|| format!("it needs {}", needs.join(" and ")))
+        }
+        // A word that belongs to one of the keys: `on-change: restart`.
+        Value::Text(text) if wants("object") => {
+            let key = choices.iter().find_map(|choice| {
+                let properties = choice.schema.get("properties")?.as_object()?;
+                let has_word = |inner: &Json| {
+                    texts(inner.get("enum")).contains(&text.as_str())
+                        || inner
+                            .get("oneOf")
+                            .and_then(Json::as_array)
+                            .is_some_and(|words| {
+                                words.iter().any(|word| {
+                                    word.get("const").and_then(Json::as_str) == Some(text)
+                                })
+                            })
+                };
+                properties
+                    .iter()
+                    .find(|(_, inner)| has_word(inner))
+                    .map(|(key, _)| key)
+            });
+            key.map(|key| format!("write {{{key}: {}}}", cut(text)))
+        }
         _ => None,
     }
 }

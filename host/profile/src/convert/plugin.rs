@@ -219,9 +219,10 @@ impl Convert {
             self.pattern(&path::item(&key("paths"), index), pattern);
         }
         if let Some(secret) = &endpoint.secret
-            && !self.secrets.contains_key(secret)
+            && !self.declared.secrets.contains(secret)
         {
-            let hint = match did_you_mean(secret, self.secrets.keys().map(String::as_str)) {
+            let hint = match did_you_mean(secret, self.declared.secrets.iter().map(String::as_str))
+            {
                 Some(meant) => format!("did you mean `{meant}`?"),
                 None => format!("add `{}` to spec.secrets", cut(secret)),
             };

@@ -128,7 +128,7 @@ impl Reader {
 
     fn push(&mut self, line: usize, anchor: usize, children: Children) -> Result<(), Finding> {
         if self.wants_key() {
-            return Err(complex_key(line));
+            return Err(complex_key(self.path(), line));
         }
         self.count(1, line)?;
         if self.open.len() >= limits::DEPTH {
@@ -203,7 +203,7 @@ impl Reader {
         let size = Size::of(node);
         if self.wants_key() {
             let Value::Text(text) = &node.value else {
-                return Err(complex_key(line));
+                return Err(complex_key(self.path(), line));
             };
             let text = text.clone();
             return self.key(&text, ScalarStyle::DoubleQuoted, line);
@@ -244,7 +244,7 @@ impl Reader {
                 merges,
             } => {
                 let Some(key) = pending.take() else {
-                    return Err(complex_key(node.line));
+                    return Err(complex_key(parent, node.line));
                 };
                 if key.merge {
                     match node.value {
@@ -399,8 +399,8 @@ fn is_octal(text: &str) -> bool {
     text.len() > 1 && text.starts_with('0') && text.bytes().all(|b| (b'0'..=b'7').contains(&b))
 }
 
-fn complex_key(line: usize) -> Finding {
-    Finding::error("", "a key must be a word, not a list or a mapping")
+fn complex_key(at: String, line: usize) -> Finding {
+    Finding::error(at, "a key must be a word, not a list or a mapping")
         .hint("quote a text that begins with a brace or a bracket, such as a template: \"{{ … }}\"")
         .at_line(line)
 }

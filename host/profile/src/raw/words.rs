@@ -5,6 +5,12 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 
+/// What a [`Span`] is called to people.
+pub(crate) const SPAN: &str = "a span of time";
+
+/// What a [`Size`] is called to people.
+pub(crate) const SIZE: &str = "a quantity of bytes";
+
 /// A type that is written in one word and has a schema of its own.
 macro_rules! word {
     ($(#[$doc:meta])* $name:ident, $schema:tt) => {
@@ -29,7 +35,7 @@ pub(crate) struct Span(pub String);
 
 word!(Span, {
     "type": "string",
-    "title": "a span of time",
+    "title": SPAN,
     "pattern": "^(0|([0-9]+(ms|s|m|h))+)$",
     "examples": ["500ms", "20s", "1m30s"]
 });
@@ -41,7 +47,7 @@ pub(crate) struct Size(pub String);
 
 word!(Size, {
     "type": "string",
-    "title": "a quantity of bytes",
+    "title": SIZE,
     "pattern": "^[0-9]*\\.?[0-9]*([kMGTPE]|[KMGTPE]i)?$",
     "examples": ["32Mi"]
 });
