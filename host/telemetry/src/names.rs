@@ -1,0 +1,75 @@
+//! The names of all metrics, once each. Counters stand without the `_total` that the exposition adds.
+
+/// Prefix of every name below; no other series may start with it.
+pub const PREFIX: &str = "outrigger_";
+
+/// The build, as labels of a constant 1.
+pub const BUILD_INFO: &str = "outrigger_build_info";
+
+/// Replicas by phase.
+pub const PEERS: &str = "outrigger_peers";
+/// How many replicas there should be.
+pub const PEERS_DESIRED: &str = "outrigger_peers_desired";
+/// The peer set's revision.
+pub const DISCOVERY_REVISION: &str = "outrigger_discovery_revision";
+/// For how long look-ups have failed; 0 while they work.
+pub const DISCOVERY_STALE_SECONDS: &str = "outrigger_discovery_stale_seconds";
+/// Times that look-ups began to fail.
+pub const DISCOVERY_FAILURES: &str = "outrigger_discovery_failures";
+
+/// Renders by result.
+pub const RENDERS: &str = "outrigger_renders";
+/// When a set of files was last put in place.
+pub const RENDER_LAST_SUCCESS: &str = "outrigger_render_last_success_timestamp_seconds";
+/// The number of the set in place.
+pub const FILES_SET: &str = "outrigger_files_set";
+
+/// Whether a probe passes.
+pub const PROBE_PASS: &str = "outrigger_probe_pass";
+/// Whether a reason holds now; it stays at 0 once it has gone.
+pub const REASON: &str = "outrigger_reason";
+/// Whether the replica has this role now; it stays at 0 once it has gone.
+pub const ROLE: &str = "outrigger_role";
+/// How long ago the plugin last gave a verdict that could be used.
+pub const VERDICT_AGE_SECONDS: &str = "outrigger_verdict_age_seconds";
+
+/// The plugin, as labels of a constant 1.
+pub const PLUGIN_INFO: &str = "outrigger_plugin_info";
+/// Calls of the plugin by function and result.
+pub const PLUGIN_CALLS: &str = "outrigger_plugin_calls";
+/// How long calls of the plugin take.
+pub const PLUGIN_CALL_SECONDS: &str = "outrigger_plugin_call_duration_seconds";
+/// The plugin's generation: one more with each swap.
+pub const PLUGIN_GENERATION: &str = "outrigger_plugin_generation";
+/// Whether the plugin is left alone because it failed too often.
+pub const PLUGIN_QUARANTINED: &str = "outrigger_plugin_quarantined";
+/// Swaps of the plugin by result.
+pub const PLUGIN_SWAPS: &str = "outrigger_plugin_swaps";
+/// Log lines of the plugin that were dropped by the rate limit.
+pub const PLUGIN_LOG_DROPPED: &str = "outrigger_plugin_log_lines_dropped";
+/// Whether the plugin's own series are in this exposition.
+pub const DERIVE_UP: &str = "outrigger_derive_up";
+/// Derived series that could not be used, by problem.
+pub const DERIVE_FAILURES: &str = "outrigger_derive_failures";
+
+/// Reloads of profile and templates by result.
+pub const RELOADS: &str = "outrigger_reloads";
+
+/// Whether the replica is being drained.
+pub const DRAINING: &str = "outrigger_draining";
+/// Drains by reason and result.
+pub const DRAINS: &str = "outrigger_drains";
+/// How long the last drain took.
+pub const DRAIN_LAST_SECONDS: &str = "outrigger_drain_last_duration_seconds";
+/// Restarts of the workload for new configuration, by result.
+pub const RESTARTS: &str = "outrigger_restarts";
+
+/// Entries of the timeline.
+pub const TIMELINE_ENTRIES: &str = "outrigger_timeline_entries";
+/// Entries of the timeline that did not reach the disk.
+pub const TIMELINE_UNWRITTEN: &str = "outrigger_timeline_unwritten";
+
+/// Whether the workload's exposition was scraped.
+pub const UPSTREAM_UP: &str = "outrigger_upstream_up";
+/// Connections to the sidecar's server that were turned away at the limit.
+pub const HTTP_REJECTED: &str = "outrigger_http_connections_rejected";
