@@ -1,0 +1,6 @@
+//! One module for each command.
+
+pub(crate) mod schema;
+pub(crate) mod second_terminal;
+pub(crate) mod sidecar;
+pub(crate) mod up;

@@ -1,0 +1,1 @@
+//! A plugin that misbehaves costs its own calls and nothing else.
