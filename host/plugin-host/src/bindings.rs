@@ -1,9 +1,9 @@
 //! The engine's view of `wit/`: generated code, and the names of the border's version.
 
-#[expect(
-    clippy::pedantic,
-    reason = "generated; the documentation is in wit/"
-)]
+pub(crate) mod from_guest;
+pub(crate) mod to_guest;
+
+#[expect(clippy::pedantic, reason = "generated; the documentation is in wit/")]
 mod generated {
     wasmtime::component::bindgen!({
         path: "../../wit",

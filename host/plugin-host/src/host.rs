@@ -7,9 +7,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use outrigger_profile::{Grants, PluginLimits};
+use wasmtime::Engine;
+use wasmtime::component::Linker;
 
+use crate::cache::Cache;
+use crate::call_state::CallState;
+use crate::engine::{self, Ticker};
+use crate::error::{HostError, LoadError};
+use crate::generation::Generation;
+use crate::plugin_thread::PluginThread;
 use crate::state_store::StateStore;
 use crate::transport::{SecretReader, Transport};
+use crate::{imports, load, wasi};
 
 /// How components are compiled.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +37,65 @@ pub struct HostConfig {
     pub cache_dir: Option<PathBuf>,
     /// How components are compiled.
     pub compiler: Compiler,
+}
+
+/// The host of all plugins of this process. Cheap to clone.
+///
+/// It has two threads: one runs the guests, one interrupts them. Both sleep while no call is in
+/// flight, and end with the last clone and the last [`Generation`].
+#[derive(Clone)]
+pub struct PluginHost(Arc<HostParts>);
+
+pub(crate) struct HostParts {
+    pub(crate) engine: Engine,
+    pub(crate) linker: Linker<CallState>,
+    pub(crate) ticker: Arc<Ticker>,
+    pub(crate) thread: PluginThread,
+    pub(crate) cache: Option<Arc<Cache>>,
+    pub(crate) compiler: Compiler,
+}
+
+impl fmt::Debug for PluginHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PluginHost")
+            .field("compiler", &self.0.compiler)
+            .field("cache", &self.0.cache)
+            .finish_non_exhaustive()
+    }
+}
+
+impl PluginHost {
+    /// Sets up the engine and its threads.
+    pub fn new(config: HostConfig) -> Result<Self, HostError> {
+        let engine_error = |error: wasmtime::Error| HostError::Engine(format!("{error:#}"));
+        let engine = engine::engine().map_err(engine_error)?;
+        let mut linker = Linker::new(&engine);
+        imports::add_to_linker(&mut linker).map_err(engine_error)?;
+        wasi::add_to_linker(&mut linker).map_err(engine_error)?;
+        let cache = config.cache_dir.as_deref().map(Cache::open).transpose()?;
+        Ok(Self(Arc::new(HostParts {
+            ticker: Arc::new(Ticker::start(&engine)?),
+            engine,
+            linker,
+            thread: PluginThread::start()?,
+            cache: cache.map(Arc::new),
+            compiler: config.compiler,
+        })))
+    }
+
+    /// Loads a component: verifies it, compiles it (or finds it compiled), checks every import and
+    /// export, and calls `describe` and `configure` in scratch instances. The settings are held
+    /// against the plugin's schema in between.
+    ///
+    /// # Cancel safety
+    /// Nothing but the cache of compiled code outlives a future that is dropped.
+    pub async fn load(
+        &self,
+        source: &ComponentSource,
+        setup: PluginSetup,
+    ) -> Result<Generation, LoadError> {
+        load::load(&self.0, source, setup).await
+    }
 }
 
 /// A plugin that ships with this program, compiled when the program was built.

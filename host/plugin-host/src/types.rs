@@ -372,3 +372,30 @@ pub(crate) fn option_millis<S: Serializer>(
         None => to.serialize_none(),
     }
 }
+
+/// The text, cut to `most` bytes at a character's border, with an ellipsis where something is missing.
+pub(crate) fn cut(text: &str, most: usize) -> String {
+    const ELLIPSIS: &str = "…";
+    if text.len() <= most {
+        return text.to_owned();
+    }
+    let mut end = most.saturating_sub(ELLIPSIS.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    let mut kept = text.get(..end).unwrap_or_default().to_owned();
+    kept.push_str(ELLIPSIS);
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_text_is_cut_between_characters() {
+        assert_eq!(cut("short", 5), "short");
+        assert_eq!(cut("ääää", 7), "ää…");
+        assert_eq!(cut("ääää", 6), "ä…");
+    }
+}
