@@ -19,21 +19,26 @@ pub(crate) fn root() -> &'static Path {
 /// # Panics
 /// When it cannot be built.
 pub fn outrigger() -> &'static Path {
-    static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(|| {
-        let folder = profile_folder();
-        let binary = folder.join("outrigger");
-        if let Some(why) = out_of_date(&binary) {
-            eprintln!("building outrigger: {why}");
-            build(&folder);
-        }
-        assert!(
-            binary.is_file(),
-            "cargo built outrigger, but not at {}",
-            binary.display()
-        );
-        binary
-    })
+    // A build that failed is not tried again by the next test.
+    static BINARY: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    match BINARY.get_or_init(up_to_date) {
+        Ok(path) => path,
+        Err(why) => panic!("there is no outrigger to test: {why}"),
+    }
+}
+
+fn up_to_date() -> Result<PathBuf, String> {
+    let folder = profile_folder();
+    let binary = folder.join("outrigger");
+    if let Some(why) = out_of_date(&binary) {
+        eprintln!("building outrigger: {why}");
+        build(&folder)?;
+    }
+    if binary.is_file() {
+        Ok(binary)
+    } else {
+        Err(format!("cargo built it, but not at {}", binary.display()))
+    }
 }
 
 /// `<target>/<profile>`: test programs live in its `deps`.
@@ -47,7 +52,7 @@ fn profile_folder() -> PathBuf {
     }
 }
 
-fn build(folder: &Path) {
+fn build(folder: &Path) -> Result<(), String> {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo
         .current_dir(root())
@@ -57,8 +62,11 @@ fn build(folder: &Path) {
     if folder.ends_with("release") {
         cargo.arg("--release");
     }
-    let status = cargo.status().unwrap();
-    assert!(status.success(), "cannot build outrigger: {status}");
+    match cargo.status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("cargo build --package outrigger: {status}")),
+        Err(error) => Err(format!("cargo does not start: {error}")),
+    }
 }
 
 /// Why a binary must be built: it is missing, or a source that cargo listed for it has changed since.

@@ -190,12 +190,27 @@ impl Up {
         Http::unix(path)
     }
 
-    /// Sends a signal to the process that the user started.
+    /// Sends a signal to the process that the user started, and to no other.
     ///
     /// # Panics
     /// When it is gone.
     pub fn signal(&self, signal: Signal) {
         signal::kill(self.pid(), signal).unwrap();
+    }
+
+    /// Ctrl-C: a terminal sends SIGINT to the process that the user started and to those that this
+    /// one started in turn. What has ended meanwhile needs no signal.
+    pub fn interrupt(&self) {
+        let own = self.pid();
+        let children =
+            fs::read_to_string(format!("/proc/{own}/task/{own}/children")).unwrap_or_default();
+        let children = children
+            .split_whitespace()
+            .filter_map(|pid| pid.parse().ok())
+            .map(Pid::from_raw);
+        for pid in std::iter::once(own).chain(children) {
+            let _ended_already = signal::kill(pid, Signal::SIGINT);
+        }
     }
 
     /// Waits until `up` has ended by itself.
@@ -220,7 +235,7 @@ impl Up {
     /// # Panics
     /// When it does not stop in order within half a minute.
     pub async fn stop(mut self) -> (ExitStatus, TempDir) {
-        self.signal(Signal::SIGINT);
+        self.interrupt();
         let status = self.ended(DRAIN).await;
         let next = tempfile::tempdir().unwrap();
         (status, std::mem::replace(&mut self.state, next))
@@ -237,7 +252,7 @@ impl Up {
             return;
         }
         for patience in [DRAIN, KILL] {
-            let _gone_already = signal::kill(self.pid(), Signal::SIGINT);
+            self.interrupt();
             if self.ended.recv_timeout(patience) == Err(mpsc::RecvTimeoutError::Disconnected) {
                 break;
             }

@@ -6,12 +6,15 @@ use std::path::Path;
 
 use crate::{Failure, command, progress, workspace};
 
-/// Runs every benchmark of the host crates.
+/// Runs every benchmark: those of the host crates, and those that drive the whole binary.
 ///
 /// The smoke run uses the dev profile, whose dependencies the tests have built already, and asks
 /// each benchmark for its shortest run (`--smoke`): it shows that they work and measures nothing.
 pub(crate) fn run(smoke: bool) -> Result<(), Failure> {
-    let packages = with_benches(&workspace::root().join("host"))?;
+    let mut packages = with_benches(&workspace::root().join("host"))?;
+    if has_rust_files(&workspace::root().join("tests/benches")) {
+        packages.push("outrigger-tests".to_owned());
+    }
     if packages.is_empty() {
         progress::say("no package has benchmarks");
         return Ok(());

@@ -81,7 +81,7 @@ const ROOMS: &[Room] = &[
     room("outrigger-xtask", &[]),
     room("outrigger-plugin-sdk", &[]),
     room("outrigger-plugin-agdb", &["outrigger-plugin-sdk"]),
-    room("outrigger-test-guests", &["outrigger-plugin-sdk"]),
+    room("outrigger-test-guests", &[]),
     room("outrigger-tests", &[]),
 ];
 
@@ -98,7 +98,7 @@ const FENCES: &[(&str, &[&str])] = &[
         &["outrigger-plugin-sdk", "outrigger-test-guests"],
     ),
     ("minijinja", &["outrigger-sidecar"]),
-    ("notify", &["outrigger-sidecar"]),
+    ("notify", &["outrigger-sidecar", "outrigger-local"]),
     ("hickory-resolver", &["outrigger-sidecar"]),
     ("opentelemetry_sdk", &["outrigger-telemetry"]),
     ("opentelemetry-otlp", &["outrigger-telemetry"]),
