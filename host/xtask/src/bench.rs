@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
 
-use crate::{Failure, command, progress, workspace};
+use crate::{Failure, cache, command, progress, workspace};
 
 /// Runs every benchmark: those of the host crates, and those that drive the whole binary.
 ///
@@ -13,6 +13,7 @@ use crate::{Failure, command, progress, workspace};
 pub(crate) fn run(smoke: bool) -> Result<(), Failure> {
     let mut packages = with_benches(&workspace::root().join("host"))?;
     if has_rust_files(&workspace::root().join("tests/benches")) {
+        cache::AGDB_SERVER.ensure()?;
         packages.push("outrigger-tests".to_owned());
     }
     if packages.is_empty() {
