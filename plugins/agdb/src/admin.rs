@@ -2,8 +2,8 @@
 //! that not every scrape makes a session.
 
 use outrigger_plugin_sdk::endpoint::{Request, Response, Target, secret};
+use outrigger_plugin_sdk::json::{Error, FromJson, ToJson, Value};
 use outrigger_plugin_sdk::{Failure, FailureKind, clock, settings, state};
-use serde::{Deserialize, Serialize};
 
 use crate::settings::{ENDPOINT, Settings};
 
@@ -14,29 +14,35 @@ const TOKEN: &str = "token";
 const REFUSED_UNTIL: &str = "login-refused-until";
 
 /// Wrong credentials do not become right by themselves, and agdb takes its time to hash each try.
-const RETRY_LOGIN_AFTER_MS: f64 = 60_000.0;
+const RETRY_LOGIN_AFTER_MS: u64 = 60_000;
 
 const TIMEOUT_MS: u32 = 1_500;
 
-/// `/api/v1/admin/status`.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+/// `/api/v1/admin/status`. All are whole numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AdminStatus {
     /// Seconds.
-    pub uptime: f64,
+    pub uptime: u64,
     /// Databases.
-    pub dbs: f64,
+    pub dbs: u64,
     /// Users.
-    pub users: f64,
+    pub users: u64,
     /// Bytes on disk.
-    pub size: f64,
+    pub size: u64,
     /// Bytes of the process.
-    pub memory: f64,
+    pub memory: u64,
 }
 
-#[derive(Serialize)]
-struct Login {
-    username: String,
-    password: String,
+impl FromJson for AdminStatus {
+    fn from_json(value: &Value) -> Result<Self, Error> {
+        Ok(Self {
+            uptime: value.field("uptime")?,
+            dbs: value.field("dbs")?,
+            users: value.field("users")?,
+            size: value.field("size")?,
+            memory: value.field("memory")?,
+        })
+    }
 }
 
 /// Whether the credentials are granted.
@@ -89,10 +95,10 @@ fn accepted(response: Response) -> Result<Response, Failure> {
 }
 
 fn login(settings: &Settings) -> Result<String, Failure> {
-    let now = clock::wall();
-    if let Some(until) = state::load::<f64>(REFUSED_UNTIL)
+    let now = unix_ms();
+    if let Some(until) = state::load::<u64>(REFUSED_UNTIL)
         // A clock that was set back does not lock anyone out.
-        && (0.0..=RETRY_LOGIN_AFTER_MS).contains(&(until - now))
+        && until.checked_sub(now).is_some_and(|wait| wait <= RETRY_LOGIN_AFTER_MS)
     {
         return Err(Failure::new(
             FailureKind::Denied,
@@ -102,11 +108,12 @@ fn login(settings: &Settings) -> Result<String, Failure> {
             ),
         ));
     }
+    let credentials = Value::object([
+        ("username", secret("username").to_json()),
+        ("password", secret("password").to_json()),
+    ]);
     let response = Request::post(ENDPOINT, Target::Local, settings.path("user/login"))
-        .json(&Login {
-            username: secret("username"),
-            password: secret("password"),
-        })?
+        .json(&credentials)
         .timeout(TIMEOUT_MS)
         .send()?;
     if matches!(response.status, 401 | 403 | 404) {
@@ -124,7 +131,17 @@ fn login(settings: &Settings) -> Result<String, Failure> {
     Ok(token)
 }
 
-fn keep<T: Serialize>(key: &str, value: &T) {
+/// Milliseconds since the Unix epoch, as a whole number.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the host's clock is after 1970 and far below 2^53"
+)]
+fn unix_ms() -> u64 {
+    clock::wall() as u64
+}
+
+fn keep<T: ToJson>(key: &str, value: &T) {
     if let Err(failure) = state::store(key, value) {
         outrigger_plugin_sdk::warn!("The session is not kept", "error" => failure.message);
     }
@@ -149,8 +166,8 @@ mod tests {
             .endpoint("api", Target::Local, LOGIN, 200, r#""149c53c3""#)
             .endpoint("api", Target::Local, STATUS, 200, CAPTURED);
         let settings = Settings::default();
-        assert_eq!(status(&settings).map(|s| s.memory), Ok(23_498_752.0));
-        assert_eq!(status(&settings).map(|s| s.dbs), Ok(1.0));
+        assert_eq!(status(&settings).map(|s| s.memory), Ok(23_498_752));
+        assert_eq!(status(&settings).map(|s| s.dbs), Ok(1));
         let lines = host.request_lines();
         assert_eq!(
             lines,
@@ -179,7 +196,7 @@ mod tests {
             .endpoint("api", Target::Local, LOGIN, 200, r#""new""#)
             .endpoint("api", Target::Local, STATUS, 401, "")
             .endpoint("api", Target::Local, STATUS, 200, CAPTURED);
-        state::store(TOKEN, &"old").unwrap();
+        state::store(TOKEN, "old").unwrap();
         assert!(status(&Settings::default()).is_ok());
         assert_eq!(host.state(TOKEN).as_deref(), Some(br#""new""#.as_slice()));
     }

@@ -213,7 +213,10 @@ fn problems_of(entry: &Entry) -> Vec<Problem> {
             format!("agdb has no sync_mode `{value}`"),
             "use `none` or `commit`",
         )),
-        Form::LogLevel if LOG_LEVELS.contains(&value.to_lowercase().as_str()) => {}
+        Form::LogLevel
+            if LOG_LEVELS
+                .iter()
+                .any(|level| level.eq_ignore_ascii_case(value)) => {}
         Form::LogLevel => problems.push(Problem::error(
             *line,
             format!("agdb has no log_level `{value}`"),

@@ -4,14 +4,14 @@
 use outrigger_plugin_sdk::{
     DrainContext, DrainReason, FailureKind, Membership, Step, quorum, state,
 };
-use serde::{Deserialize, Serialize};
 
 use crate::identity::{self, Identity};
 use crate::settings::Settings;
 use crate::{admin, observe};
 
-/// The state's key of how far this drain is.
-const PROGRESS: &str = "drain";
+/// The state's key of when in this drain the server was asked to stop, in milliseconds since its
+/// beginning.
+const ASKED: &str = "drain-asked-at";
 
 /// What is kept of the deadline for the stop itself, which takes under two seconds.
 const RESERVE_MS: u32 = 5_000;
@@ -23,12 +23,6 @@ const WAIT_MS: u32 = 1_000;
 const POLL_MS: u32 = 150;
 
 const POLL_TIMEOUT_MS: u32 = 400;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-enum Progress {
-    /// The server was asked to stop, so many milliseconds after the beginning.
-    Asked(u32),
-}
 
 /// What a stop would do to the quorum.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,16 +60,16 @@ fn can_wait(reason: DrainReason) -> bool {
 
 /// One step.
 pub fn drain(settings: &Settings, context: &DrainContext) -> Step {
-    let progress: Option<Progress> = state::load(PROGRESS);
-    match progress.filter(|_| context.attempt > 0) {
-        Some(Progress::Asked(at)) => watch(settings, context, at),
+    let asked: Option<u32> = state::load(ASKED);
+    match asked.filter(|_| context.attempt > 0) {
+        Some(at) => watch(settings, context, at),
         None => begin(settings, context),
     }
 }
 
 fn begin(settings: &Settings, context: &DrainContext) -> Step {
     let now = &context.now;
-    state::delete(PROGRESS);
+    state::delete(ASKED);
     if !observe::is_alive(settings, POLL_TIMEOUT_MS) {
         return Step::done("agdb does not answer; there is nothing to stop");
     }
@@ -112,7 +106,7 @@ fn stop(settings: &Settings, context: &DrainContext, note: &str) -> Step {
     }
     match admin::shutdown(settings) {
         Ok(()) => {
-            if let Err(failure) = state::store(PROGRESS, &Progress::Asked(context.elapsed)) {
+            if let Err(failure) = state::store(ASKED, &context.elapsed) {
                 return Step::done(format!(
                     "{note}agdb was asked to stop; not watched: {}",
                     failure.message
@@ -136,7 +130,7 @@ fn watch(settings: &Settings, context: &DrainContext, asked: u32) -> Step {
     if observe::is_alive(settings, POLL_TIMEOUT_MS) {
         return Step::again_in(POLL_MS, "");
     }
-    state::delete(PROGRESS);
+    state::delete(ASKED);
     let took = context.elapsed.saturating_sub(asked);
     Step::done(format!("agdb has stopped, {took} ms after it was asked to"))
 }
@@ -199,7 +193,7 @@ mod tests {
             step(2),
             Step::done("agdb has stopped, 200 ms after it was asked to")
         );
-        assert_eq!(host.state(PROGRESS), None);
+        assert_eq!(host.state(ASKED), None);
     }
 
     #[test]
@@ -306,7 +300,8 @@ mod tests {
             &context(0, DrainReason::ScaleDown, membership(4, 3)),
         );
         let marker = host.content("data", identity::FILE).unwrap();
-        let marker: Identity = serde_json::from_slice(&marker).unwrap();
+        let marker: Identity =
+            outrigger_plugin_sdk::json::parse(std::str::from_utf8(&marker).unwrap()).unwrap();
         assert!(!marker.joined);
         assert_eq!(marker.ordinal, 4);
     }

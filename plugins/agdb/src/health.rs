@@ -2,7 +2,7 @@
 
 use outrigger_plugin_sdk::{Probe, Reason, Verdict, quorum};
 
-use crate::status::{Look, Row, leader, members};
+use crate::status::{Look, Row, leader, members, members_of};
 
 /// When to look again while something is wrong, in milliseconds.
 const SOON: u32 = 500;
@@ -97,8 +97,7 @@ fn readiness(look: &Look, rows: &[Row], lag_limit: u64) -> Verdict {
     let leader = leader(rows);
     let up = rows.iter().filter(|row| look.is_up(row, rows)).count();
     let strangers: Vec<_> = look.strangers(rows).collect();
-    let as_wanted =
-        look.wanted.len() <= 1 || members(rows) == look.wanted.iter().map(String::as_str).collect();
+    let as_wanted = look.wanted.len() <= 1 || members(rows) == members_of(&look.wanted);
 
     let mut reasons = Vec::new();
     reasons.extend(own_reasons(look, rows, own, lag_limit));

@@ -2,8 +2,8 @@
 //!
 //! agdb does not notice when it is given another replica's data, nor when two servers claim one place.
 
+use outrigger_plugin_sdk::json::{self, Error, FromJson, ToJson, Value};
 use outrigger_plugin_sdk::{FailureKind, Membership, files};
-use serde::{Deserialize, Serialize};
 
 use crate::settings::Settings;
 
@@ -13,7 +13,7 @@ pub const FILE: &str = ".outrigger-identity";
 const BYTES_MAX: u32 = 4096;
 
 /// What the marker says.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     /// The governing Service.
     pub service: String,
@@ -23,6 +23,28 @@ pub struct Identity {
     pub index: u32,
     /// Whether it has taken part in the cluster since it was put in (or put in again after a scale-down).
     pub joined: bool,
+}
+
+impl FromJson for Identity {
+    fn from_json(value: &Value) -> Result<Self, Error> {
+        Ok(Self {
+            service: value.field("service")?,
+            ordinal: value.field("ordinal")?,
+            index: value.field("index")?,
+            joined: value.field("joined")?,
+        })
+    }
+}
+
+impl ToJson for Identity {
+    fn to_json(&self) -> Value {
+        Value::object([
+            ("service", self.service.to_json()),
+            ("ordinal", self.ordinal.to_json()),
+            ("index", self.index.to_json()),
+            ("joined", self.joined.to_json()),
+        ])
+    }
 }
 
 impl Identity {
@@ -56,7 +78,10 @@ pub enum Recorded {
 /// Reads the marker.
 pub fn read(settings: &Settings) -> Recorded {
     match files::read(&settings.data_volume, FILE, BYTES_MAX) {
-        Ok(bytes) => serde_json::from_slice(&bytes).map_or(Recorded::Broken, Recorded::Identity),
+        Ok(bytes) => std::str::from_utf8(&bytes)
+            .ok()
+            .and_then(|text| json::parse(text).ok())
+            .map_or(Recorded::Broken, Recorded::Identity),
         Err(failure) if failure.kind == FailureKind::Unavailable => Recorded::Nothing {
             data: files::entries(&settings.data_volume, &settings.data_path)
                 .is_ok_and(|names| names.iter().any(|name| name.starts_with("agdb_server."))),
@@ -67,10 +92,8 @@ pub fn read(settings: &Settings) -> Recorded {
 
 /// Writes the marker. Where writing is not granted, says so once per call and goes on.
 pub fn write(settings: &Settings, identity: &Identity) {
-    let Ok(content) = serde_json::to_vec(identity) else {
-        return;
-    };
-    if let Err(failure) = files::write(&settings.data_volume, FILE, &content) {
+    let content = identity.to_json().to_string();
+    if let Err(failure) = files::write(&settings.data_volume, FILE, content.as_bytes()) {
         outrigger_plugin_sdk::debug!(
             "The marker of identity was not written",
             "volume" => settings.data_volume,

@@ -163,6 +163,8 @@ fn recorded_identity(item: &Artifact, settings: &Settings, now: &Membership) -> 
     }
     match recorded {
         Recorded::Nothing { data } if now.is_wanted(now.self_ordinal) => {
+            // A new volume under an old sidecar's state: it has to join again.
+            state::delete(JOINED);
             identity::write(settings, &Identity::own(now, data));
         }
         Recorded::Broken => {
@@ -222,7 +224,7 @@ fn note_leader(look: &Look) -> u32 {
         return changes;
     }
     let changes = changes.saturating_add(u32::from(before.is_some()));
-    let kept = state::store(LEADER, &leader).and_then(|()| state::store(LEADER_CHANGES, &changes));
+    let kept = state::store(LEADER, leader).and_then(|()| state::store(LEADER_CHANGES, &changes));
     if let Err(failure) = kept {
         outrigger_plugin_sdk::warn!("A change of the leader is not counted", "error" => failure.message);
     }

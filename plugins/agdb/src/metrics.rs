@@ -42,7 +42,7 @@ pub fn derive(look: &Look, leader_changes: u32, admin: Option<&AdminStatus>) -> 
             ),
         ] {
             let family = batch.gauge(name, help);
-            batch.sample(family, own, value);
+            batch.sample(family, own, count(value));
         }
     }
     batch.build()
@@ -115,10 +115,10 @@ fn cluster(batch: &mut Builder, has_leader: bool, quorate: bool) {
     batch.sample(family, &[], f64::from(u8::from(quorate)));
 }
 
-/// Log indexes stay far below 2^53.
+/// Log indexes and sizes stay far below 2^53.
 #[expect(clippy::cast_precision_loss, reason = "exact below 2^53")]
-fn count(index: u64) -> f64 {
-    index as f64
+fn count(number: u64) -> f64 {
+    number as f64
 }
 
 #[cfg(test)]
@@ -211,7 +211,8 @@ mod tests {
     fn the_admin_status_is_the_own_servers() {
         let look = look((0, Some("0:UL1")), &[], 1);
         let admin: AdminStatus =
-            serde_json::from_str(include_str!("../tests/data/admin-status.json")).unwrap();
+            outrigger_plugin_sdk::json::parse(include_str!("../tests/data/admin-status.json"))
+                .unwrap();
         let lines = lines(&derive(&look, 0, Some(&admin)));
         assert!(lines.contains(&"agdb_memory_bytes{replica=agdb-0} 23498752".to_owned()));
         assert!(lines.contains(&"agdb_uptime_seconds{replica=agdb-0} 68".to_owned()));

@@ -1,12 +1,10 @@
 //! Asking agdb: this replica's server for the cluster, the peers whether they are there.
 
-use std::collections::BTreeMap;
-
 use outrigger_plugin_sdk::endpoint::{Request, Response, Target, send_all};
 use outrigger_plugin_sdk::{Failure, Membership, Replica, state};
 
 use crate::settings::{ENDPOINT, Settings};
-use crate::status::{Look, Row, Seen, leader};
+use crate::status::{Look, MISSES_MAX, Row, Seen, leader};
 
 /// The own server answers at once, or, without a leader, after up to 5 s per member that does not.
 const OWN_TIMEOUT_MS: u32 = 1_500;
@@ -133,11 +131,20 @@ fn ask_tables(settings: &Settings, peers: &mut [Seen], timeout: u32) {
 }
 
 fn count_misses(peers: &mut [Seen], remember: bool) {
-    let before: BTreeMap<u32, u32> = state::load(MISSES).unwrap_or_default();
+    // Pairs of an ordinal and its count.
+    let before: Vec<Vec<u32>> = state::load(MISSES).unwrap_or_default();
+    let missed = |ordinal: u32| {
+        let known = before.iter().find(|pair| pair.first() == Some(&ordinal));
+        known
+            .and_then(|pair| pair.get(1))
+            .copied()
+            .unwrap_or_default()
+    };
     for peer in peers.iter_mut().filter(|peer| !peer.answers) {
-        let missed = before.get(&peer.ordinal).copied().unwrap_or_default();
+        let missed = missed(peer.ordinal);
+        // Beyond the limit the count says nothing more, and a steady state is not written each second.
         peer.misses = if remember {
-            missed.saturating_add(1)
+            (missed + 1).min(MISSES_MAX)
         } else {
             missed.max(1)
         };
@@ -145,11 +152,10 @@ fn count_misses(peers: &mut [Seen], remember: bool) {
     if !remember {
         return;
     }
-    let after: BTreeMap<u32, u32> = peers
+    let after: Vec<Vec<u32>> = peers
         .iter()
         .filter(|peer| peer.misses > 0)
-        // Beyond the limit the count says nothing more, and a steady state is not written each second.
-        .map(|peer| (peer.ordinal, peer.misses.min(crate::status::MISSES_MAX)))
+        .map(|peer| vec![peer.ordinal, peer.misses])
         .collect();
     if after != before
         && let Err(failure) = state::store(MISSES, &after)

@@ -1,7 +1,7 @@
 //! The plugin's settings, their schema and the grants that follow from them.
 
+use outrigger_plugin_sdk::json::{Error, FromJson, ToJson, Value};
 use outrigger_plugin_sdk::{Failure, Membership, Replica, settings};
-use serde::Deserialize;
 
 use crate::config;
 
@@ -12,7 +12,7 @@ pub const ENDPOINT: &str = "api";
 pub const SCHEMA: &str = include_str!("settings.schema.json");
 
 /// Where the pepper lies, for the check of its length.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pepper {
     /// The granted volume.
     pub volume: String,
@@ -59,20 +59,39 @@ impl Default for Settings {
     }
 }
 
-/// A scalar of `server:`.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum Scalar {
-    Number(u64),
-    Text(String),
+impl FromJson for Pepper {
+    fn from_json(value: &Value) -> Result<Self, Error> {
+        Ok(Self {
+            volume: value.field("volume")?,
+            path: value.field("path")?,
+        })
+    }
+}
+
+/// Keys of agdb's configuration with their values as agdb's file has them.
+struct Server(Vec<(String, String)>);
+
+impl FromJson for Server {
+    fn from_json(value: &Value) -> Result<Self, Error> {
+        let Value::Object(fields) = value else {
+            return Err(Error::new("expected keys of agdb's configuration"));
+        };
+        let scalar = |(key, value): &(String, Value)| match value {
+            Value::Number(text) | Value::Text(text) => Ok((key.clone(), text.clone())),
+            _ => Err(Error::new(format!("`{key}`: expected a text or a number"))),
+        };
+        fields
+            .iter()
+            .map(scalar)
+            .collect::<Result<_, _>>()
+            .map(Self)
+    }
 }
 
 impl Settings {
     /// Reads them from the host. Fails with `invalid-config`, naming the setting.
     pub fn load() -> Result<Self, Failure> {
         let default = Self::default();
-        let server: std::collections::BTreeMap<String, Scalar> =
-            settings::get_or("server", std::collections::BTreeMap::new())?;
         let settings = Self {
             scheme: settings::get_or("scheme", default.scheme)?,
             port: settings::get_or("port", default.port)?,
@@ -84,13 +103,7 @@ impl Settings {
                 .trim_matches('/')
                 .to_owned(),
             pepper: settings::get("pepper")?,
-            server: server
-                .into_iter()
-                .map(|(key, value)| match value {
-                    Scalar::Number(number) => (key, number.to_string()),
-                    Scalar::Text(text) => (key, text),
-                })
-                .collect(),
+            server: settings::get("server")?.map_or(default.server, |Server(keys)| keys),
         };
         settings.check()
     }
@@ -148,7 +161,11 @@ impl Settings {
         {
             volumes.push(&pepper.volume);
         }
-        serde_json::json!({"endpoints": {ENDPOINT: paths}, "volumes": volumes}).to_string()
+        let asked = Value::object([
+            ("endpoints", Value::object([(ENDPOINT, paths.to_json())])),
+            ("volumes", volumes.to_json()),
+        ]);
+        asked.to_string()
     }
 
     /// The path of an API call.
@@ -249,7 +266,7 @@ mod tests {
             Settings::load().unwrap_err().message
         };
         assert!(message("scheme", r#""ftp""#).contains("neither http nor https"));
-        assert!(message("port", "70000").starts_with("setting `port`: invalid value"));
+        assert!(message("port", "70000").starts_with("setting `port`: expected a whole number"));
         assert!(message("server", r#"{"sync_mode":"always"}"#).contains("no sync_mode `always`"));
         assert!(message("server", r#"{"cluster_token":"x"}"#).contains("no place for secrets"));
         assert!(message("server", r#"{"cluster":"[]"}"#).contains("the plugin itself"));

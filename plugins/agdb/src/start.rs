@@ -9,7 +9,7 @@
 
 use outrigger_plugin_sdk::quorum;
 
-use crate::status::{Row, Seen, leader, members};
+use crate::status::{Row, Seen, leader, members, members_of};
 
 /// Why this replica's agdb must not be started now; none when it may.
 ///
@@ -28,7 +28,7 @@ pub fn hold(
     // Where not even the peer stands under the address that we know, the settings are wrong, not the list.
     let without_me = |(peer, table): &&(&Seen, &[Row])| {
         let members = members(table);
-        !members.contains(own) && members.contains(peer.url.as_str())
+        !members.contains(&own) && members.contains(&peer.url.as_str())
     };
     if let Some((peer, table)) = tables.iter().find(without_me) {
         return Some(format!(
@@ -50,14 +50,14 @@ pub fn hold(
 /// Those who run with another list are a majority of it, and with this replica those who run with its
 /// list would be one too.
 fn two_majorities(wanted: &[String], tables: &[(&Seen, &[Row])]) -> Option<String> {
-    let mine = wanted.iter().map(String::as_str).collect();
+    let mine = members_of(wanted);
     let (same, other): (Vec<_>, Vec<_>) =
         tables.iter().partition(|(_, table)| members(table) == mine);
     let (_, theirs) = other.first()?;
     let theirs = members(theirs);
     let running = other
         .iter()
-        .filter(|(peer, table)| members(table) == theirs && theirs.contains(peer.url.as_str()))
+        .filter(|(peer, table)| members(table) == theirs && theirs.contains(&peer.url.as_str()))
         .count();
     (running >= majority(theirs.len()) && same.len() + 1 >= majority(wanted.len())).then(|| {
         let names: Vec<&str> = other.iter().map(|(peer, _)| peer.name.as_str()).collect();

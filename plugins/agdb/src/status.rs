@@ -1,11 +1,9 @@
 //! What agdb's `/api/v1/cluster/status` says, and who said it.
 
-use std::collections::BTreeSet;
-
-use serde::Deserialize;
+use outrigger_plugin_sdk::json::{Error, FromJson, Value};
 
 /// One row: what the answering server (or the leader that it asked) holds of one member.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
     /// The member's item of `cluster`.
     pub address: String,
@@ -17,13 +15,35 @@ pub struct Row {
     /// Its executed log index. Without a leader, real only in the answering server's own row.
     pub executed_index: u64,
     /// Whether it is taking a snapshot.
-    #[serde(default)]
     pub resync: bool,
 }
 
+impl FromJson for Row {
+    fn from_json(value: &Value) -> Result<Self, Error> {
+        Ok(Self {
+            address: value.field("address")?,
+            status: value.field("status")?,
+            leader: value.field("leader")?,
+            executed_index: value.field("executed_index")?,
+            resync: value.field::<Option<bool>>("resync")?.unwrap_or(false),
+        })
+    }
+}
+
 /// The members that a table names: equal for servers that run with the same list.
-pub fn members(rows: &[Row]) -> BTreeSet<&str> {
-    rows.iter().map(|row| row.address.as_str()).collect()
+pub fn members(rows: &[Row]) -> Vec<&str> {
+    sorted(rows.iter().map(|row| row.address.as_str()))
+}
+
+/// The same for a list of a configuration.
+pub fn members_of(list: &[String]) -> Vec<&str> {
+    sorted(list.iter().map(String::as_str))
+}
+
+fn sorted<'a>(addresses: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut addresses: Vec<&str> = addresses.collect();
+    addresses.sort_unstable();
+    addresses
 }
 
 /// The address of the leader that a table names; none if there is none or more than one.
@@ -153,8 +173,8 @@ pub(crate) mod tests {
 
     #[test]
     fn a_captured_answer_is_read() {
-        let rows: Vec<Row> =
-            serde_json::from_str(include_str!("../tests/data/resyncing.json")).unwrap();
+        let captured = include_str!("../tests/data/resyncing.json");
+        let rows: Vec<Row> = outrigger_plugin_sdk::json::parse(captured).unwrap();
         assert_eq!(rows, table("0:UL12 1:U-12 2:UR0"));
         assert_eq!(leader(&rows), Some(url(0).as_str()));
     }

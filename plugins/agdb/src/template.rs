@@ -368,4 +368,19 @@ mod tests {
         let text = file(0, &[0, 1, 2]) + "cluster_heartbeat_timeout_ms: 2000\n";
         assert_eq!(found(&text, 0, 3)[0].0, Severity::Warning);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_file_gives_diagnostics_with_lines_of_the_file(
+            text in r#"((cluster|address|bind|basepath|x): ?[\[\]a-z:/,{}$# "'0-9.é-]{0,30}\n?){0,6}"#,
+            ordinal in 0_u32..6,
+        ) {
+            let lines = u32::try_from(text.lines().count()).unwrap();
+            let now = membership(ordinal, 3);
+            for diagnostic in check("agdb_server.yaml", text.as_bytes(), &Settings::default(), &now) {
+                proptest::prop_assert!(diagnostic.line <= lines);
+                proptest::prop_assert!(!diagnostic.message.is_empty() && !diagnostic.hint.is_empty());
+            }
+        }
+    }
 }

@@ -29,6 +29,11 @@ fn config(content: &[u8]) -> Vec<Artifact> {
     }]
 }
 
+fn marker(host: &FakeHost) -> Identity {
+    let content = host.content("data", FILE).unwrap();
+    outrigger_plugin_sdk::json::parse(std::str::from_utf8(&content).unwrap()).unwrap()
+}
+
 fn errors(host: &FakeHost, ordinal: u32, content: &[u8]) -> Vec<(u32, String)> {
     let found = Agdb::validate(&membership(ordinal, 3), &config(content)).unwrap();
     assert!(host.requests().is_empty(), "a check of files asks nobody");
@@ -133,7 +138,7 @@ fn a_scrape_does_not_make_a_peer_look_dead() {
 fn a_good_configuration_marks_its_volume_and_one_of_another_ordinal_is_refused() {
     let host = FakeHost::new().volume("data", true);
     assert_eq!(errors(&host, 0, GOOD), []);
-    let marker: Identity = serde_json::from_slice(&host.content("data", FILE).unwrap()).unwrap();
+    let marker = marker(&host);
     assert_eq!((marker.ordinal, marker.index, marker.joined), (0, 0, false));
 
     let other = FakeHost::new().file("data", FILE, host.content("data", FILE).unwrap());
@@ -154,7 +159,7 @@ fn a_replica_that_became_ready_has_joined() {
     let host = answering(FakeHost::new().volume("data", true), Target::Local, HEALTHY);
     let now = membership(0, 3);
     Agdb::evaluate(Probe::Readiness, &now).unwrap();
-    let marker: Identity = serde_json::from_slice(&host.content("data", FILE).unwrap()).unwrap();
+    let marker = marker(&host);
     assert!(marker.joined);
 }
 

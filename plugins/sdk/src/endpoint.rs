@@ -9,9 +9,7 @@ use crate::fake::endpoint as host;
 
 pub use crate::bindings::host::outrigger::plugin::endpoint::{Method, Request, Response, Target};
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-
+use crate::json::{self, FromJson, ToJson};
 use crate::{Failure, Millis};
 
 /// The most requests that one [`send_all`] of the host takes.
@@ -72,13 +70,10 @@ impl Request {
     }
 
     /// Sets a JSON body and its content type. In it the host puts secrets in escaped.
-    ///
-    /// # Errors
-    /// `internal`, when the value cannot be JSON.
-    pub fn json<T: Serialize>(self, value: &T) -> Result<Self, Failure> {
-        let body = serde_json::to_vec(value)
-            .map_err(|error| Failure::internal(format!("the body is no JSON: {error}")))?;
-        Ok(self.header("content-type", "application/json").body(body))
+    #[must_use]
+    pub fn json<T: ToJson + ?Sized>(self, value: &T) -> Self {
+        self.header("content-type", "application/json")
+            .body(value.to_json().to_string())
     }
 
     /// The wall time for the whole exchange; 0 = the grant's own, which is also the most.
@@ -104,10 +99,14 @@ impl Response {
     ///
     /// # Errors
     /// `internal`, with the place, when it is not that.
-    pub fn json<T: DeserializeOwned>(&self) -> Result<T, Failure> {
-        serde_json::from_slice(&self.body).map_err(|error| {
-            Failure::internal(format!("an answer that is not understood: {error}"))
-        })
+    pub fn json<T: FromJson>(&self) -> Result<T, Failure> {
+        let understand = |text| json::parse(text).map_err(|error| error.to_string());
+        std::str::from_utf8(&self.body)
+            .map_err(|error| error.to_string())
+            .and_then(understand)
+            .map_err(|error| {
+                Failure::internal(format!("an answer that is not understood: {error}"))
+            })
     }
 
     /// The first header of this name, which is compared without regard to case.
@@ -124,14 +123,15 @@ impl Response {
 mod tests {
     use super::*;
     use crate::fake::FakeHost;
+    use crate::json::Value;
 
     #[test]
     fn a_request_carries_placeholders_and_never_the_secret() {
         let host = FakeHost::new().endpoint("api", Target::Local, "POST /login", 200, r#""token""#);
-        let body = serde_json::json!({"password": secret("password")});
+        let body = Value::object([("password", secret("password").to_json())]);
         let answer = Request::post("api", Target::Local, "/login")
             .json(&body)
-            .and_then(|request| request.send())
+            .send()
             .unwrap();
         assert_eq!(answer.json::<String>().as_deref(), Ok("token"));
         assert_eq!(

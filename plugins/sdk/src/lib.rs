@@ -21,6 +21,7 @@ pub mod endpoint;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod fake;
 pub mod files;
+pub mod json;
 pub mod log;
 pub mod settings;
 pub mod state;

@@ -5,9 +5,8 @@ use crate::bindings::host::outrigger::plugin::settings as host;
 #[cfg(not(target_arch = "wasm32"))]
 use crate::fake::settings as host;
 
-use serde::de::DeserializeOwned;
-
 use crate::Failure;
+use crate::json::{self, FromJson};
 
 /// One value as JSON text; none when it is not set.
 pub fn raw(key: &str) -> Option<String> {
@@ -16,16 +15,15 @@ pub fn raw(key: &str) -> Option<String> {
 
 /// One value, read as `T`; none when it is not set or null. Fails with `invalid-config` when it is
 /// something else.
-pub fn get<T: DeserializeOwned>(key: &str) -> Result<Option<T>, Failure> {
+pub fn get<T: FromJson>(key: &str) -> Result<Option<T>, Failure> {
     let Some(text) = raw(key) else {
         return Ok(None);
     };
-    serde_json::from_str(&text)
-        .map_err(|error| Failure::invalid_config(format!("setting `{key}`: {error}")))
+    json::parse(&text).map_err(|error| Failure::invalid_config(format!("setting `{key}`: {error}")))
 }
 
 /// One value, or `default` when it is not set.
-pub fn get_or<T: DeserializeOwned>(key: &str, default: T) -> Result<T, Failure> {
+pub fn get_or<T: FromJson>(key: &str, default: T) -> Result<T, Failure> {
     Ok(get(key)?.unwrap_or(default))
 }
 
@@ -54,6 +52,10 @@ mod tests {
         assert_eq!(get_or("off", 7_u16), Ok(7));
         assert_eq!(get_or("absent", 7_u16), Ok(7));
         let failure = get::<String>("port").unwrap_err();
-        assert!(failure.message.starts_with("setting `port`: invalid type"));
+        assert!(
+            failure
+                .message
+                .starts_with("setting `port`: expected a text")
+        );
     }
 }

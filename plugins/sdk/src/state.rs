@@ -6,10 +6,8 @@ use crate::bindings::host::outrigger::plugin::state as host;
 #[cfg(not(target_arch = "wasm32"))]
 use crate::fake::state as host;
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-
 use crate::Failure;
+use crate::json::{self, FromJson, ToJson};
 
 /// The bytes under this key.
 pub fn get(key: &str) -> Option<Vec<u8>> {
@@ -32,15 +30,13 @@ pub fn compare_and_set(key: &str, expect: Option<&[u8]>, value: &[u8]) -> Result
 }
 
 /// The value under this key, kept as JSON. What another version wrote and this one cannot read is none.
-pub fn load<T: DeserializeOwned>(key: &str) -> Option<T> {
-    serde_json::from_slice(&get(key)?).ok()
+pub fn load<T: FromJson>(key: &str) -> Option<T> {
+    json::parse(std::str::from_utf8(&get(key)?).ok()?).ok()
 }
 
 /// Keeps a value as JSON.
-pub fn store<T: Serialize>(key: &str, value: &T) -> Result<(), Failure> {
-    let bytes = serde_json::to_vec(value)
-        .map_err(|error| Failure::internal(format!("state `{key}` is no JSON: {error}")))?;
-    set(key, &bytes)
+pub fn store<T: ToJson + ?Sized>(key: &str, value: &T) -> Result<(), Failure> {
+    set(key, value.to_json().to_string().as_bytes())
 }
 
 #[cfg(test)]
@@ -51,7 +47,7 @@ mod tests {
     #[test]
     fn what_another_version_wrote_and_this_one_cannot_read_is_none() {
         let _host = FakeHost::new();
-        store("n", &"text").unwrap();
+        store("n", "text").unwrap();
         assert_eq!(load::<String>("n").as_deref(), Some("text"));
         assert_eq!(load::<u32>("n"), None);
     }
