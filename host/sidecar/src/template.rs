@@ -5,13 +5,23 @@ mod context;
 mod env_file;
 mod filters;
 mod format;
+mod gate;
 mod includes;
 mod jinja;
+mod on_change;
 mod placeholders;
+mod plugin;
 mod random;
 mod render;
 mod shell;
+mod task;
 
 pub use self::context::{Context, VolumeFacts};
+pub use self::gate::Gate;
+pub use self::on_change::{ChangeActions, RestartRequest, WorkloadActions};
+pub use self::plugin::TemplatePlugin;
 pub use self::random::{PodSeeds, Seed, Seeds};
 pub use self::render::{RenderedFile, RenderedSet, render};
+pub use self::task::{
+    ActionTaken, FilesState, RenderHandle, RenderInputs, RenderTask, RenderTools,
+};
