@@ -127,7 +127,8 @@ trait HeldTurn: Send + Sync {
 }
 
 impl TurnGuard {
-    fn uncoordinated() -> Self {
+    /// A turn where nobody counts them.
+    pub fn uncoordinated() -> Self {
         Self {
             held: None,
             coordinated: false,

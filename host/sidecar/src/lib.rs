@@ -12,3 +12,4 @@ pub mod timeline;
 pub mod transport;
 pub mod health;
 pub mod lifecycle;
+pub mod metrics;

@@ -1,5 +1,184 @@
 //! HTTP requests from plugins to the workload and its peers.
 
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{Request, header};
+use outrigger_peers::PeerSet;
+use outrigger_plugin_host::{
+    BoxFuture, EndpointRequest, EndpointResponse, Target, Transport, TransportError,
+};
+use outrigger_profile::Method;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
 mod exchange;
 
-pub(crate) use exchange::exchange;
+pub(crate) use exchange::{ExchangeError, exchange, exchange_status};
+
+/// Sends requests over TCP, one connection each: to this replica's workload, or to the addresses
+/// under which the newest peer set knows a peer. Redirects are answers like all others.
+#[derive(Debug, Clone)]
+pub struct HttpTransport {
+    workload_host: String,
+    peers: watch::Receiver<Arc<PeerSet>>,
+}
+
+impl HttpTransport {
+    /// `workload_host` is the address or name of this replica's own workload.
+    pub fn new(workload_host: impl Into<String>, peers: watch::Receiver<Arc<PeerSet>>) -> Self {
+        Self {
+            workload_host: workload_host.into(),
+            peers,
+        }
+    }
+
+    /// Where a target is: its addresses where they are known, a name to look up otherwise.
+    fn place(&self, target: Target) -> Result<Place, TransportError> {
+        let ordinal = match target {
+            Target::Local => return Ok(Place::of(&self.workload_host, &[])),
+            Target::Peer(ordinal) => ordinal,
+        };
+        let peers = self.peers.borrow();
+        if ordinal == peers.identity.ordinal {
+            return Ok(Place::of(&self.workload_host, &[]));
+        }
+        let replica = peers
+            .replicas
+            .get(&ordinal)
+            .ok_or(TransportError::UnknownPeer(ordinal))?;
+        Ok(Place::of(&replica.host, &replica.addresses))
+    }
+
+    async fn exchange(&self, request: EndpointRequest) -> Result<EndpointResponse, TransportError> {
+        let place = self.place(request.target)?;
+        let broken = |reason: String| TransportError::Broken(reason);
+        let bytes_max = request.response_bytes_max;
+        let mut head = Request::builder()
+            .method(method(request.method))
+            .uri(&request.path)
+            .header(header::HOST, authority(&place.host, request.port))
+            .header(header::CONNECTION, "close");
+        for (name, value) in &request.headers {
+            head = head.header(name, value);
+        }
+        let message = head
+            .body(Full::new(Bytes::from(request.body)))
+            .map_err(|error| broken(error.to_string()))?;
+        let stream = place.connect(request.target, request.port).await?;
+        let response = exchange(stream, message, bytes_max)
+            .await
+            .map_err(|error| match error {
+                ExchangeError::TooLarge(max) => TransportError::TooLarge(max),
+                ExchangeError::Broken(error) => broken(error.to_string()),
+            })?;
+        let headers = response
+            .headers()
+            .iter()
+            .filter_map(|(name, value)| {
+                Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
+            })
+            .collect();
+        Ok(EndpointResponse {
+            status: response.status().as_u16(),
+            headers,
+            body: response.into_body().into(),
+        })
+    }
+}
+
+impl Transport for HttpTransport {
+    fn send(
+        &self,
+        request: EndpointRequest,
+    ) -> BoxFuture<'_, Result<EndpointResponse, TransportError>> {
+        Box::pin(async move {
+            let timeout = request.timeout;
+            // From before the connection: it is part of the exchange.
+            let until = Instant::now() + timeout;
+            tokio::time::timeout_at(until, self.exchange(request))
+                .await
+                .map_err(|_| TransportError::Timeout(timeout))?
+        })
+    }
+}
+
+/// Where a workload listens.
+struct Place {
+    host: String,
+    addresses: Vec<IpAddr>,
+}
+
+impl Place {
+    fn of(host: &str, addresses: &[IpAddr]) -> Self {
+        Self {
+            host: host.to_owned(),
+            addresses: addresses.to_vec(),
+        }
+    }
+
+    async fn connect(&self, target: Target, port: u16) -> Result<TcpStream, TransportError> {
+        let connected = if self.addresses.is_empty() {
+            TcpStream::connect((self.host.as_str(), port)).await
+        } else {
+            let all: Vec<SocketAddr> = self
+                .addresses
+                .iter()
+                .map(|address| SocketAddr::new(*address, port))
+                .collect();
+            TcpStream::connect(all.as_slice()).await
+        };
+        connected.map_err(
+            |error| match (target, self.addresses.is_empty(), error.kind()) {
+                // The name did not resolve: there is nobody by this name now.
+                (Target::Peer(ordinal), true, kind) if !is_refusal(kind) => {
+                    TransportError::UnknownPeer(ordinal)
+                }
+                _ => TransportError::Connect {
+                    address: authority(&self.host, port),
+                    reason: error.to_string(),
+                },
+            },
+        )
+    }
+}
+
+/// Whether somebody was asked and did not want.
+fn is_refusal(kind: std::io::ErrorKind) -> bool {
+    use std::io::ErrorKind;
+    matches!(
+        kind,
+        ErrorKind::ConnectionRefused
+            | ErrorKind::ConnectionReset
+            | ErrorKind::TimedOut
+            | ErrorKind::HostUnreachable
+            | ErrorKind::NetworkUnreachable
+    )
+}
+
+/// Host and port as URLs and the `Host` header write them.
+pub(crate) fn authority(host: &str, port: u16) -> String {
+    if host.contains(':') && !host.starts_with('[') {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
+    }
+}
+
+/// HTTP's word for a method that can be granted.
+pub(crate) fn method(method: Method) -> hyper::Method {
+    match method {
+        Method::Get => hyper::Method::GET,
+        Method::Head => hyper::Method::HEAD,
+        Method::Post => hyper::Method::POST,
+        Method::Put => hyper::Method::PUT,
+        Method::Delete => hyper::Method::DELETE,
+        Method::Patch => hyper::Method::PATCH,
+    }
+}
+
+#[cfg(test)]
+mod tests;

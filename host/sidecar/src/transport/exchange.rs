@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::client::conn::http1;
-use hyper::{Request, Response};
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -33,11 +33,7 @@ pub(crate) async fn exchange<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let (mut sender, connection) = http1::Builder::new()
-        .max_buf_size(limits::HTTP_HEAD_BYTES_MAX)
-        .handshake(TokioIo::new(stream))
-        .await
-        .map_err(ExchangeError::Broken)?;
+    let (mut sender, connection) = handshake(stream).await?;
     let answer = async {
         let response = sender
             .send_request(request)
@@ -64,4 +60,41 @@ where
         result = &mut answer => result,
         _ = connection => answer.await,
     }
+}
+
+/// Sends one request and reads the head of the answer; the body is not read.
+pub(crate) async fn exchange_status<S>(
+    stream: S,
+    request: Request<Full<Bytes>>,
+) -> Result<StatusCode, ExchangeError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let (mut sender, connection) = handshake(stream).await?;
+    let mut answer = std::pin::pin!(sender.send_request(request));
+    let response = tokio::select! {
+        biased;
+        result = &mut answer => result,
+        _ = connection => answer.await,
+    };
+    Ok(response.map_err(ExchangeError::Broken)?.status())
+}
+
+async fn handshake<S>(
+    stream: S,
+) -> Result<
+    (
+        http1::SendRequest<Full<Bytes>>,
+        http1::Connection<TokioIo<S>, Full<Bytes>>,
+    ),
+    ExchangeError,
+>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    http1::Builder::new()
+        .max_buf_size(limits::HTTP_HEAD_BYTES_MAX)
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(ExchangeError::Broken)
 }

@@ -1,0 +1,193 @@
+use std::collections::VecDeque;
+
+use outrigger_peers::{Identity, Ordinal};
+use outrigger_plugin_host::{BoxFuture, CallError, Reason, Scope, Status, Verdict};
+
+use super::*;
+use crate::health::test_profile::loaded;
+
+/// Answers readiness from a script, the last answer for good; passes everything else.
+#[derive(Debug)]
+struct Script(Mutex<VecDeque<Result<Verdict, CallErrorKind>>>);
+
+impl Verdicts for Script {
+    fn evaluate(
+        &self,
+        probe: Probe,
+        _now: Arc<PeerSet>,
+    ) -> BoxFuture<'_, Result<Verdict, CallError>> {
+        let answer = if probe == Probe::Readiness {
+            let mut script = self.0.lock().unwrap();
+            if script.len() > 1 {
+                script.pop_front().unwrap()
+            } else {
+                script[0].clone()
+            }
+        } else {
+            Ok(verdict(Status::Pass, None, None))
+        };
+        Box::pin(async move {
+            answer.map_err(|kind| CallError {
+                plugin: "script".to_owned(),
+                function: "health.evaluate",
+                kind,
+            })
+        })
+    }
+}
+
+fn verdict(status: Status, reason: Option<(Scope, &str)>, role: Option<&str>) -> Verdict {
+    Verdict {
+        status,
+        reasons: reason
+            .map(|(scope, code)| Reason {
+                scope,
+                code: code.to_owned(),
+                message: format!("it is {code}"),
+            })
+            .into_iter()
+            .collect(),
+        role: role.map(str::to_owned),
+        attrs: std::collections::BTreeMap::new(),
+        next_check: None,
+    }
+}
+
+fn peers() -> PeerSet {
+    let identity = Identity {
+        stateful_set: "db".into(),
+        ordinal: Ordinal(0),
+        namespace: "default".into(),
+        service: "db".into(),
+        cluster_domain: "cluster.local".into(),
+        ip: None,
+        uid: String::new(),
+    };
+    PeerSet::expected(identity, Ordinal(0), 2)
+}
+
+struct Running {
+    reports: watch::Receiver<Arc<HealthReport>>,
+    timeline: Timeline,
+    phase: watch::Sender<Phase>,
+    files: watch::Sender<FilesGate>,
+    _channels: (watch::Sender<Arc<Loaded>>, watch::Sender<Arc<PeerSet>>),
+    _tasks: tokio::task::JoinSet<()>,
+}
+
+fn start(script: Vec<Result<Verdict, CallErrorKind>>) -> Running {
+    let timeline = Timeline::in_memory();
+    let (loaded, loaded_seen) = watch::channel(Arc::new(loaded()));
+    let (peers, peers_seen) = watch::channel(Arc::new(peers()));
+    let (files, files_seen) = watch::channel(FilesGate::InPlace);
+    let (phase, phase_seen) = watch::channel(Phase::Running);
+    let (out, reports) = watch::channel(Arc::new(initial()));
+    let setup = HealthSetup {
+        workload_host: "127.0.0.1".to_owned(),
+        verdicts: Some(Arc::new(Script(Mutex::new(script.into())))),
+        loaded: loaded_seen,
+        peers: peers_seen,
+        files: files_seen,
+        phase: phase_seen,
+        timeline: timeline.clone(),
+    };
+    let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn(run(setup, out, Shutdown::new()));
+    Running {
+        reports,
+        timeline,
+        phase,
+        files,
+        _channels: (loaded, peers),
+        _tasks: tasks,
+    }
+}
+
+impl Running {
+    fn told(&self) -> Vec<String> {
+        self.timeline
+            .since(0)
+            .iter()
+            .map(|entry| entry.message.clone())
+            .collect()
+    }
+
+    async fn until(&mut self, wanted: impl FnMut(&Arc<HealthReport>) -> bool) -> Arc<HealthReport> {
+        let seen = tokio::time::timeout(Duration::from_mins(10), self.reports.wait_for(wanted));
+        Arc::clone(&seen.await.expect("it comes to this").unwrap())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_change_is_told_once_however_often_it_is_seen() {
+    let no_leader = || {
+        Ok(verdict(
+            Status::Fail,
+            Some((Scope::Cluster, "no-leader")),
+            None,
+        ))
+    };
+    let leader = || Ok(verdict(Status::Pass, None, Some("leader")));
+    let mut running = start(vec![
+        no_leader(),
+        no_leader(),
+        leader(),
+        leader(),
+        leader(),
+        Err(CallErrorKind::Trap("unreachable".into())),
+        Err(CallErrorKind::Trap("unreachable".into())),
+        no_leader(),
+    ]);
+    running.until(|report| report.role.is_some()).await;
+    running.until(|report| report.role.is_none()).await;
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert!(running.reports.borrow().readiness.pass);
+    let start = running.told();
+    assert_eq!(
+        start,
+        [
+            "start gate fails: 0 of 2 replicas' names resolve, 2 are waited for (outrigger/names-missing)",
+            "start gate passes, though it starts all the same after 60 s: 0 of 2 replicas' names resolve, 2 are waited for (outrigger/start-capped)",
+            "readiness fails: the startup probe has not passed (outrigger/not-started)",
+            "startup passes",
+            "readiness fails: it is no-leader (cluster/no-leader)",
+            "readiness passes",
+            "this replica is now leader",
+            "readiness passes, though the verdict of 0 s ago stands: plugin `script`, health.evaluate: it trapped: unreachable (outrigger/verdict-kept)",
+            "readiness passes, though it is no-leader (cluster/no-leader)",
+            "this replica is no longer leader",
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_turns_the_replica_unready_at_once_and_the_probes_rest() {
+    let mut running = start(vec![Ok(verdict(Status::Pass, None, None))]);
+    running.until(|report| report.readiness.pass).await;
+    let reason = outrigger_plugin_host::DrainReason::Manual;
+    running.phase.send_replace(Phase::Draining {
+        reason,
+        deadline_unix_ms: 0,
+    });
+    let began = Instant::now();
+    let report = running.until(|report| !report.readiness.pass).await;
+    assert_eq!(began.elapsed(), Duration::ZERO);
+    assert_eq!(report.readiness.reasons[0].code, "draining");
+    running.phase.send_replace(Phase::Running);
+    running.until(|report| report.readiness.pass).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_its_files_the_workload_is_held_back_beyond_the_cap() {
+    let mut running = start(vec![Ok(verdict(Status::Pass, None, None))]);
+    running.files.send_replace(FilesGate::Missing {
+        code: "files-refused".to_owned(),
+        reason: "the template fails".to_owned(),
+    });
+    tokio::time::sleep(Duration::from_mins(5)).await;
+    let report = Arc::clone(&running.reports.borrow());
+    assert!(!report.start.pass);
+    assert_eq!(report.start.reasons[0].message, "the template fails");
+    running.files.send_replace(FilesGate::InPlace);
+    running.until(|report| report.readiness.pass).await;
+}

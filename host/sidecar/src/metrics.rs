@@ -1,0 +1,5 @@
+//! `/metrics`: our own series, the plugin's derived ones, in one exposition.
+
+mod recorder;
+
+pub use recorder::{BUCKETS, Histogram, Recorded, Recorder};
