@@ -77,7 +77,9 @@ pub enum BuildError {
         hint: Option<&'static str>,
     },
     /// Cargo succeeded and made nothing that could be a guest.
-    #[error("building `{package}` made no .wasm file\nhint: the crate needs `crate-type = [\"cdylib\"]`")]
+    #[error(
+        "building `{package}` made no .wasm file\nhint: the crate needs `crate-type = [\"cdylib\"]`"
+    )]
     NoArtifact {
         /// The package.
         package: String,
@@ -141,7 +143,7 @@ pub fn encode(module: &[u8]) -> Result<Vec<u8>, String> {
     ComponentEncoder::default()
         .validate(true)
         .module(module)
-        .and_then(|mut encoder| encoder.encode())
+        .and_then(ComponentEncoder::encode)
         .map_err(|error| format!("{error:#}"))
 }
 
@@ -223,7 +225,13 @@ fn outer_variables() -> impl Iterator<Item = OsString> {
         "NUM_JOBS",
         "LD_LIBRARY_PATH",
     ];
-    const PREFIXES: &[&str] = &["CARGO_CFG_", "CARGO_FEATURE_", "CARGO_PKG_", "CARGO_PROFILE_", "DEP_"];
+    const PREFIXES: &[&str] = &[
+        "CARGO_CFG_",
+        "CARGO_FEATURE_",
+        "CARGO_PKG_",
+        "CARGO_PROFILE_",
+        "DEP_",
+    ];
     let prefixed = std::env::vars_os().map(|(name, _)| name).filter(|name| {
         let name = name.to_string_lossy();
         PREFIXES.iter().any(|prefix| name.starts_with(prefix))
@@ -240,9 +248,9 @@ fn hint(stderr: &str, target: Target) -> Option<&'static str> {
             Some("install the target: rustup target add wasm32-unknown-unknown")
         }
         (true, Target::WasiP2) => Some("install the target: rustup target add wasm32-wasip2"),
-        (false, _) => stderr
-            .contains("Cargo.lock needs to be updated")
-            .then_some("run a cargo command without --locked once, and keep the changed Cargo.lock"),
+        (false, _) => stderr.contains("Cargo.lock needs to be updated").then_some(
+            "run a cargo command without --locked once, and keep the changed Cargo.lock",
+        ),
     }
 }
 
@@ -277,7 +285,7 @@ fn artifact(messages: &[u8], guest: &GuestBuild) -> Option<PathBuf> {
                 .map(PathBuf::from)
                 .find(|path| path.extension().is_some_and(|end| end == "wasm"))
         })
-        .last()
+        .next_back()
 }
 
 #[cfg(test)]

@@ -3,7 +3,6 @@
 pub(crate) mod from_guest;
 pub(crate) mod to_guest;
 
-#[expect(clippy::pedantic, reason = "generated; the documentation is in wit/")]
 mod generated {
     wasmtime::component::bindgen!({
         path: "../../wit",

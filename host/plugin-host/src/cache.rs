@@ -101,8 +101,8 @@ impl Cache {
     }
 
     fn mac(&self, component: &[u8; 32], compiled: &[u8]) -> Hmac<Sha256> {
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.key)
-            .expect("HMAC takes keys of every length");
+        let mut mac =
+            Hmac::<Sha256>::new_from_slice(&self.key).expect("HMAC takes keys of every length");
         mac.update(b"outrigger compiled component 1\0");
         mac.update(engine_fingerprint().as_bytes());
         mac.update(component);
@@ -128,18 +128,17 @@ impl Cache {
 
 fn read_key(folder: &Path) -> io::Result<Option<[u8; KEY_BYTES]>> {
     let path = folder.join(KEY_FILE);
-    let mut file = match OpenOptions::new()
+    // Not there; or a link, or not ours to read, which is replaced like one of others.
+    let Ok(mut file) = OpenOptions::new()
         .read(true)
         .custom_flags(nix::libc::O_NOFOLLOW)
         .open(&path)
-    {
-        Ok(file) => file,
-        // Not there; or a link, or not ours to read, which is replaced like one of others.
-        Err(_) => return Ok(None),
+    else {
+        return Ok(None);
     };
     let about = file.metadata()?;
-    let private = about.permissions().mode() & 0o077 == 0;
-    if !private || about.uid() != nix::unistd::geteuid().as_raw() {
+    let others = about.permissions().mode() & 0o077;
+    if others != 0 || about.uid() != nix::unistd::geteuid().as_raw() {
         tracing::warn!(path = %path.display(), "Key of the compiled code was not private, it is replaced");
         return Ok(None);
     }
@@ -193,8 +192,7 @@ mod tests {
         cache.put(&COMPONENT, b"code").unwrap();
         let path = entry(folder.path());
         let good = fs::read(&path).unwrap();
-        let refused =
-            Cached::Refused("its tag is wrong: it was changed, or made with another key");
+        let refused = Cached::Refused("its tag is wrong: it was changed, or made with another key");
 
         let mut changed = good.clone();
         *changed.last_mut().unwrap() ^= 1;

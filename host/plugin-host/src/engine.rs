@@ -158,7 +158,10 @@ mod tests {
     fn compiled_code_is_bound_to_the_engine_that_is_linked() {
         let lock = include_str!("../../../Cargo.lock");
         let linked = format!("name = \"wasmtime\"\nversion = \"{ENGINE_VERSION}\"\n");
-        assert!(lock.contains(&linked), "set ENGINE_VERSION to the version in Cargo.lock");
+        assert!(
+            lock.contains(&linked),
+            "set ENGINE_VERSION to the version in Cargo.lock"
+        );
     }
 
     #[test]

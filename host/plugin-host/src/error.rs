@@ -138,7 +138,10 @@ pub enum LoadError {
         supported: String,
     },
     /// It imports what this host does not have.
-    #[error("the component imports {}, which this host does not have", list(imports))]
+    #[error(
+        "the component imports {}, which this host does not have",
+        list(imports)
+    )]
     UnknownImports {
         /// Which.
         imports: Vec<String>,
@@ -172,23 +175,49 @@ impl LoadError {
     /// What to do about it.
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self {
-            Self::Read { .. } => "look at `plugin.source` in the profile: file paths are relative to the profile's folder",
+            Self::Read { .. } => {
+                "look at `plugin.source` in the profile: file paths are relative to the profile's folder"
+            }
             Self::TooLarge { .. } => "strip the component of debug information",
-            Self::Digest { .. } => "pin the new digest in the profile, or write `digest: any` where the file is meant to be replaced while running",
-            Self::NotWebAssembly => "build one for wasm32-wasip2, or for wasm32-unknown-unknown and run `wasm-tools component new`",
+            Self::Digest { .. } => {
+                "pin the new digest in the profile, or write `digest: any` where the file is meant to be replaced while running"
+            }
+            Self::NotWebAssembly => {
+                "build one for wasm32-wasip2, or for wasm32-unknown-unknown and run `wasm-tools component new`"
+            }
             Self::Text => "run `wasm-tools parse` on it",
             Self::CoreModule => "run `wasm-tools component new` on it, or build for wasm32-wasip2",
-            Self::CompiledCode => "give the component (.wasm): only Outrigger itself makes and reads compiled code",
-            Self::Truncated { .. } => "copy it again; write to another name and rename, so that it is never seen half-written",
-            Self::Compile(CompileError::Invalid(_)) => "build it again with a current toolchain; features beyond WebAssembly 2.0 and threads are not supported",
-            Self::Compile(CompileError::Timeout(_) | CompileError::Killed { .. } | CompileError::TooLarge(_)) => "make the component smaller: strip it, optimise for size, leave unused dependencies out",
-            Self::Compile(CompileError::Run { .. }) => "this is a fault of the installation: the program must be able to run itself",
+            Self::CompiledCode => {
+                "give the component (.wasm): only Outrigger itself makes and reads compiled code"
+            }
+            Self::Truncated { .. } => {
+                "copy it again; write to another name and rename, so that it is never seen half-written"
+            }
+            Self::Compile(CompileError::Invalid(_)) => {
+                "build it again with a current toolchain; features beyond WebAssembly 2.0 and threads are not supported"
+            }
+            Self::Compile(
+                CompileError::Timeout(_) | CompileError::Killed { .. } | CompileError::TooLarge(_),
+            ) => {
+                "make the component smaller: strip it, optimise for size, leave unused dependencies out"
+            }
+            Self::Compile(CompileError::Run { .. }) => {
+                "this is a fault of the installation: the program must be able to run itself"
+            }
             Self::Builtin { .. } => "this is a fault of the build: build the whole program again",
-            Self::NotAPlugin { .. } => "build it against a world of the package outrigger:plugin, at least `base`",
+            Self::NotAPlugin { .. } => {
+                "build it against a world of the package outrigger:plugin, at least `base`"
+            }
             Self::OtherVersion { .. } => "build it against the WIT package of this host's version",
-            Self::UnknownImports { .. } => "import only what the world `host-api` of outrigger:plugin has; WASI beyond clocks, random and stdio is refused when it is called",
-            Self::Interface { .. } => "build it against the WIT package of this host's version; exported interfaces are closed",
-            Self::Instantiate(_) => "raise `limits.memory` in the profile if it is a matter of memory",
+            Self::UnknownImports { .. } => {
+                "import only what the world `host-api` of outrigger:plugin has; WASI beyond clocks, random and stdio is refused when it is called"
+            }
+            Self::Interface { .. } => {
+                "build it against the WIT package of this host's version; exported interfaces are closed"
+            }
+            Self::Instantiate(_) => {
+                "raise `limits.memory` in the profile if it is a matter of memory"
+            }
             Self::Call(error) => return error.hint(),
             Self::Description(_) => "this is a fault of the plugin",
             Self::Settings(_) | Self::Refused(_) => "change `plugin.settings` in the profile",
@@ -281,9 +310,15 @@ impl CallError {
     pub fn hint(&self) -> Option<&'static str> {
         match &self.kind {
             CallErrorKind::Trap(_) => Some("the plugin's own log lines just before may say why"),
-            CallErrorKind::CpuDeadline(_) => Some("raise `plugin.limits.cpu` in the profile if it needs that long"),
-            CallErrorKind::WallDeadline(_) => Some("raise `plugin.limits.wall` in the profile, or lower the timeouts of its endpoints"),
-            CallErrorKind::MemoryLimit(_) => Some("raise `plugin.limits.memory` in the profile if it needs that much"),
+            CallErrorKind::CpuDeadline(_) => {
+                Some("raise `plugin.limits.cpu` in the profile if it needs that long")
+            }
+            CallErrorKind::WallDeadline(_) => Some(
+                "raise `plugin.limits.wall` in the profile, or lower the timeouts of its endpoints",
+            ),
+            CallErrorKind::MemoryLimit(_) => {
+                Some("raise `plugin.limits.memory` in the profile if it needs that much")
+            }
             CallErrorKind::BadAnswer(_) => Some("this is a fault of the plugin"),
             CallErrorKind::Failure(_)
             | CallErrorKind::Quarantined { .. }

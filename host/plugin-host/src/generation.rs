@@ -16,7 +16,7 @@ use crate::plugin_thread::{JobError, PluginThread};
 use crate::program::Program;
 use crate::settings_schema::SettingsSchema;
 use crate::types::{
-    Artifact, Batch, Diagnostic, DrainContext, Failure, Interface, Plan, Probe, Step, Verdict,
+    Artifact, Batch, Diagnostic, DrainContext, Interface, Plan, Probe, Step, Verdict,
 };
 
 /// Where a generation's compiled code came from.
@@ -119,10 +119,7 @@ impl Generation {
         run(&self.thread, &self.program, &self.shared, now, ask).await
     }
 
-    pub(crate) async fn resolve(
-        &self,
-        now: Arc<wit::Membership>,
-    ) -> Result<Plan, CallErrorKind> {
+    pub(crate) async fn resolve(&self, now: Arc<wit::Membership>) -> Result<Plan, CallErrorKind> {
         let found = self.program.exports.discovery.clone();
         let found = found.ok_or(CallErrorKind::NotExported)?;
         let argument = wit::Membership::clone(&now);
@@ -281,12 +278,10 @@ pub(crate) async fn run<R: Send + 'static>(
     })
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "it stands in `map_err`, which hands over the value"
+)]
 fn failed(theirs: wit::Failure) -> CallErrorKind {
-    CallErrorKind::Failure(Failure::from_guest(theirs))
-}
-
-impl Failure {
-    pub(crate) fn from_guest(theirs: wit::Failure) -> Self {
-        from_guest::failure(theirs)
-    }
+    CallErrorKind::Failure(from_guest::failure(&theirs))
 }

@@ -41,14 +41,19 @@ impl Requests {
                         .as_object()
                         .ok_or("its requested `endpoints` are not an object")?;
                     for (name, paths) in endpoints {
-                        let paths = texts(paths)
-                            .ok_or_else(|| format!("its requested endpoint `{name}` is not a list of texts"))?;
-                        let asked = paths.into_iter().map(asked_path).collect::<Result<_, _>>()?;
+                        let paths = texts(paths).ok_or_else(|| {
+                            format!("its requested endpoint `{name}` is not a list of texts")
+                        })?;
+                        let asked = paths
+                            .into_iter()
+                            .map(asked_path)
+                            .collect::<Result<_, _>>()?;
                         requests.endpoints.insert(name.clone(), asked);
                     }
                 }
                 "volumes" => {
-                    let names = texts(value).ok_or("its requested `volumes` are not a list of texts")?;
+                    let names =
+                        texts(value).ok_or("its requested `volumes` are not a list of texts")?;
                     requests.volumes = names.into_iter().map(str::to_owned).collect();
                 }
                 other => {
@@ -125,7 +130,13 @@ impl EffectiveGrants {
             .map(|name| format!("endpoint {name}"));
         let volumes = self.requested.volumes.iter();
         let volumes = volumes
-            .filter(|asked| !self.granted.volumes.keys().any(|name| is_asked(asked, name)))
+            .filter(|asked| {
+                !self
+                    .granted
+                    .volumes
+                    .keys()
+                    .any(|name| is_asked(asked, name))
+            })
             .map(|name| format!("volume {name}"));
         endpoints.chain(volumes).collect()
     }
@@ -182,7 +193,12 @@ impl EffectiveGrants {
             .volumes
             .get(name)
             .ok_or_else(|| format!("the profile grants no volume `{name}`"))?;
-        if self.requested.volumes.iter().any(|asked| is_asked(asked, name)) {
+        if self
+            .requested
+            .volumes
+            .iter()
+            .any(|asked| is_asked(asked, name))
+        {
             Ok(*grant)
         } else {
             Err(format!(
@@ -225,8 +241,12 @@ mod tests {
         let mut grants = Grants::default();
         grants.endpoints.insert("api".into(), api.clone());
         grants.endpoints.insert("other".into(), api);
-        grants.volumes.insert("agdb-data".into(), VolumeGrant { write: true });
-        grants.volumes.insert("logs".into(), VolumeGrant { write: false });
+        grants
+            .volumes
+            .insert("agdb-data".into(), VolumeGrant { write: true });
+        grants
+            .volumes
+            .insert("logs".into(), VolumeGrant { write: false });
         grants
     }
 
@@ -236,8 +256,9 @@ mod tests {
 
     #[test]
     fn a_request_needs_both_the_profile_and_the_description() {
-        let effective =
-            effective(r#"{"endpoints": {"api": ["GET /api/**", "POST /api/v1/shutdown"], "more": ["/x"]}}"#);
+        let effective = effective(
+            r#"{"endpoints": {"api": ["GET /api/**", "POST /api/v1/shutdown"], "more": ["/x"]}}"#,
+        );
         let told = |name, method, path, peer| match effective.endpoint(name, method, path, peer) {
             Ok(_) => "granted".to_owned(),
             Err(reason) => reason,
@@ -274,7 +295,10 @@ mod tests {
     #[test]
     fn a_plugin_may_ask_for_volumes_by_the_start_of_their_names() {
         let effective = effective(r#"{"volumes": ["agdb-*", "tmp"]}"#);
-        assert_eq!(effective.volume("agdb-data"), Ok(VolumeGrant { write: true }));
+        assert_eq!(
+            effective.volume("agdb-data"),
+            Ok(VolumeGrant { write: true })
+        );
         assert_eq!(
             effective.volume("logs").unwrap_err(),
             "the plugin's description does not ask for the volume `logs`"
@@ -289,7 +313,11 @@ mod tests {
     #[test]
     fn without_a_description_nothing_is_granted() {
         let effective = effective("");
-        assert!(effective.endpoint("api", Method::Get, "/api/v1/db", false).is_err());
+        assert!(
+            effective
+                .endpoint("api", Method::Get, "/api/v1/db", false)
+                .is_err()
+        );
         assert!(effective.volume("logs").is_err());
         assert!(!effective.has_secret("admin"));
     }

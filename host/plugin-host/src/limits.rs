@@ -31,9 +31,6 @@ pub const QUEUE_MAX: usize = 64;
 /// How many calls run at the same time on the plugin thread, taking turns at each tick.
 pub const CALLS_AT_ONCE_MAX: usize = 8;
 
-/// How much longer than its wall deadline a caller waits for the plugin thread before it gives up.
-pub const THREAD_GRACE: Duration = Duration::from_secs(2);
-
 /// How much one call may hand over to the host at once (arguments of one import or its answer), in bytes.
 pub const LIFT_BYTES_MAX: usize = 16 << 20;
 
@@ -150,4 +147,4 @@ pub const QUARANTINE_AFTER: u32 = 3;
 pub const QUARANTINE_FIRST: Duration = Duration::from_secs(1);
 
 /// The longest quarantine.
-pub const QUARANTINE_MAX: Duration = Duration::from_secs(60);
+pub const QUARANTINE_MAX: Duration = Duration::from_mins(1);

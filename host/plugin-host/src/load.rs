@@ -24,7 +24,6 @@ use crate::limits::COMPONENT_BYTES_MAX;
 use crate::program::Program;
 use crate::settings_schema::SettingsSchema;
 use crate::trusted_code;
-use crate::types::Failure;
 
 /// The SHA-256 of a component, as profiles pin it.
 pub fn digest(component: &[u8]) -> [u8; 32] {
@@ -65,8 +64,8 @@ pub(crate) async fn load(
     });
     let ungranted = Arc::new(Shared::new(&setup, EffectiveGrants::default()));
     let description = describe(host, &setup.name, &program, &ungranted).await?;
-    let schema = SettingsSchema::parse(&description.settings_schema)
-        .map_err(LoadError::Description)?;
+    let schema =
+        SettingsSchema::parse(&description.settings_schema).map_err(LoadError::Description)?;
     let requests = Requests::parse(&description.requests).map_err(LoadError::Description)?;
     let settings = setup.settings.clone().into_iter().collect();
     let problems = schema.check(&settings);
@@ -104,14 +103,20 @@ async fn describe(
     shared: &Arc<Shared>,
 ) -> Result<Description, LoadError> {
     let exports = program.exports.clone();
-    let call = generation::run(&host.thread, program, shared, None, async move |store, instance| {
-        // Only an instance can tell whether the types are ours.
-        if let Err(error) = exports.check_types(store, instance) {
-            return Ok(Err(error));
-        }
-        let guest = exports.plugin.load(&mut *store, instance)?;
-        guest.call_describe(store).await.map(Ok)
-    });
+    let call = generation::run(
+        &host.thread,
+        program,
+        shared,
+        None,
+        async move |store, instance| {
+            // Only an instance can tell whether the types are ours.
+            if let Err(error) = exports.check_types(store, instance) {
+                return Ok(Err(error));
+            }
+            let guest = exports.plugin.load(&mut *store, instance)?;
+            guest.call_describe(store).await.map(Ok)
+        },
+    );
     let theirs = call
         .await
         .map_err(|kind| first_call(name, "plugin.describe", kind))??;
@@ -125,13 +130,19 @@ async fn configure(
     shared: &Arc<Shared>,
 ) -> Result<(), LoadError> {
     let found = program.exports.plugin.clone();
-    let call = generation::run(&host.thread, program, shared, None, async move |store, instance| {
-        let guest = found.load(&mut *store, instance)?;
-        guest.call_configure(store).await
-    });
+    let call = generation::run(
+        &host.thread,
+        program,
+        shared,
+        None,
+        async move |store, instance| {
+            let guest = found.load(&mut *store, instance)?;
+            guest.call_configure(store).await
+        },
+    );
     call.await
         .map_err(|kind| first_call(name, "plugin.configure", kind))?
-        .map_err(|theirs| LoadError::Refused(Failure::from_guest(theirs)))
+        .map_err(|theirs| LoadError::Refused(from_guest::failure(&theirs)))
 }
 
 fn first_call(plugin: &str, function: &'static str, kind: CallErrorKind) -> LoadError {
@@ -161,7 +172,11 @@ async fn file(
             Ok(Some(component)) => return Ok((component, digest, CodeOrigin::Cache)),
             Ok(None) => {}
             Err(reason) => {
-                tracing::warn!(plugin.digest = hex(&digest), reason, "Compiled code in the cache is not used, the component is compiled anew");
+                tracing::warn!(
+                    plugin.digest = hex(&digest),
+                    reason,
+                    "Compiled code in the cache is not used, the component is compiled anew"
+                );
                 refused = Some(reason);
             }
         }
@@ -204,9 +219,8 @@ fn cached(engine: &Engine, cache: &Cache, digest: &[u8; 32]) -> Result<Option<Co
 
 /// What the compiler gave a moment ago, as a component.
 fn compiled(engine: &Engine, compiled: &[u8]) -> Result<Component, LoadError> {
-    trusted_code::component(engine, compiled).map_err(|error| {
-        LoadError::Compile(CompileError::Invalid(one_line(&format!("{error:#}"))))
-    })
+    trusted_code::component(engine, compiled)
+        .map_err(|error| LoadError::Compile(CompileError::Invalid(one_line(&format!("{error:#}")))))
 }
 
 async fn blocking<T: Send + 'static>(

@@ -281,9 +281,8 @@ impl Plugin {
             function,
             kind,
         };
-        let hands_over = |generation: &Generation| {
-            generation.interfaces.contains(&Interface::Handover)
-        };
+        let hands_over =
+            |generation: &Generation| generation.interfaces.contains(&Interface::Handover);
         if hands_over(&old) && hands_over(&next) {
             let data = old.save(now.clone()).await;
             let data = data.map_err(|kind| SwapError::Save(fail("handover.save", kind)))?;

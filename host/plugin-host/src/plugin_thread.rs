@@ -83,11 +83,9 @@ impl PluginThread {
                 JobError::Panicked("the plugin thread has ended".to_owned())
             }
         })?;
-        answer.await.unwrap_or_else(|_| {
-            Err(JobError::Panicked(
-                "the plugin thread has ended".to_owned(),
-            ))
-        })
+        answer
+            .await
+            .unwrap_or_else(|_| Err(JobError::Panicked("the plugin thread has ended".to_owned())))
     }
 }
 
@@ -147,7 +145,7 @@ mod tests {
     async fn jobs_beyond_the_queue_are_refused() {
         let thread = PluginThread::start().unwrap();
         let pending = || thread.run(std::future::pending::<()>);
-        let mut waiting: FuturesUnordered<_> = (0..QUEUE_MAX + CALLS_AT_ONCE_MAX + 1)
+        let mut waiting: FuturesUnordered<_> = (0..=QUEUE_MAX + CALLS_AT_ONCE_MAX)
             .map(|_| pending())
             .collect();
         // All are submitted at the first poll; the thread takes a few of them at once.

@@ -85,6 +85,6 @@ fn kind_of(error: &wasmtime::Error, state: &CallState) -> CallErrorKind {
     }
     CallErrorKind::Trap(match error.downcast_ref::<Trap>() {
         Some(trap) => trap.to_string(),
-        None => one_line(&format!("{:#}", error)),
+        None => one_line(&format!("{error:#}")),
     })
 }

@@ -78,10 +78,7 @@ mod tests {
         }
         assert_eq!(state.admit(Instant::now()), Err(QUARANTINE_FIRST));
         tokio::time::advance(Duration::from_millis(400)).await;
-        assert_eq!(
-            state.admit(Instant::now()),
-            Err(Duration::from_millis(600))
-        );
+        assert_eq!(state.admit(Instant::now()), Err(Duration::from_millis(600)));
     }
 
     #[tokio::test(start_paused = true)]

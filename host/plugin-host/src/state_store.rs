@@ -9,9 +9,7 @@ use std::sync::{Mutex, PoisonError};
 
 use sha2::{Digest as _, Sha256};
 
-use crate::limits::{
-    STATE_BYTES_MAX, STATE_KEY_BYTES_MAX, STATE_KEYS_MAX, STATE_VALUE_BYTES_MAX,
-};
+use crate::limits::{STATE_BYTES_MAX, STATE_KEY_BYTES_MAX, STATE_KEYS_MAX, STATE_VALUE_BYTES_MAX};
 
 const FILE: &str = "state.kv";
 const DAMAGED: &str = "state.kv.damaged";
@@ -170,7 +168,10 @@ impl StateStore {
         if old == Some(&value) {
             return Ok(());
         }
-        let before: usize = entries.iter().map(|(key, value)| key.len() + value.len()).sum();
+        let before: usize = entries
+            .iter()
+            .map(|(key, value)| key.len() + value.len())
+            .sum();
         let replaced = old.map_or(0, |old| key.len() + old.len());
         let after = before - replaced + key.len() + value.len();
         if after > STATE_BYTES_MAX {
@@ -193,7 +194,8 @@ impl StateStore {
         let mut file = tempfile::NamedTempFile::new_in(folder)?;
         file.write_all(&encode(entries))?;
         file.as_file().sync_all()?;
-        file.persist(folder.join(FILE)).map_err(|error| error.error)?;
+        file.persist(folder.join(FILE))
+            .map_err(|error| error.error)?;
         fs::File::open(folder)?.sync_all()
     }
 }
@@ -304,8 +306,16 @@ mod tests {
         let store = StateStore::in_memory();
         assert!(store.compare_and_set("a", None, b"1".to_vec()).unwrap());
         assert!(!store.compare_and_set("a", None, b"2".to_vec()).unwrap());
-        assert!(!store.compare_and_set("a", Some(b"0"), b"2".to_vec()).unwrap());
-        assert!(store.compare_and_set("a", Some(b"1"), b"2".to_vec()).unwrap());
+        assert!(
+            !store
+                .compare_and_set("a", Some(b"0"), b"2".to_vec())
+                .unwrap()
+        );
+        assert!(
+            store
+                .compare_and_set("a", Some(b"1"), b"2".to_vec())
+                .unwrap()
+        );
         assert_eq!(store.get("a"), Some(b"2".to_vec()));
     }
 

@@ -98,11 +98,8 @@ impl Volume {
         let mut random = [0; 8];
         getrandom::fill(&mut random).map_err(|error| io::Error::other(error.to_string()))?;
         let temporary = format!(".outrigger-{}", hex(&random));
-        let flags = OFlag::O_WRONLY
-            | OFlag::O_CREAT
-            | OFlag::O_EXCL
-            | OFlag::O_NOFOLLOW
-            | OFlag::O_CLOEXEC;
+        let flags =
+            OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let mode = Mode::from_bits_truncate(0o644);
         let file = openat(&folder, temporary.as_str(), flags, mode)?;
         let put = || {
@@ -159,9 +156,9 @@ impl Volume {
     fn open_within(&self, path: &str, flags: OFlag) -> Result<OwnedFd, FileError> {
         let flags = flags | OFlag::O_CLOEXEC;
         if self.beneath {
-            let how = OpenHow::new().flags(flags).resolve(
-                ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_MAGICLINKS,
-            );
+            let how = OpenHow::new()
+                .flags(flags)
+                .resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_MAGICLINKS);
             match openat2(&self.root, path, how) {
                 // Kernels before 5.6 and some seccomp profiles do not have the call.
                 Err(Errno::ENOSYS | Errno::EPERM) => {}
@@ -270,7 +267,14 @@ mod tests {
                 let error = volume.read(path, 100).unwrap_err();
                 assert!(matches!(error, FileError::Leaves), "{path}: {error}");
             }
-            for path in ["../secret", "a/../../secret", "/etc/passwd", "a//b", "./a", ""] {
+            for path in [
+                "../secret",
+                "a/../../secret",
+                "/etc/passwd",
+                "a//b",
+                "./a",
+                "",
+            ] {
                 let error = volume.read(path, 100).unwrap_err();
                 assert!(matches!(error, FileError::Path(_)), "{path}: {error}");
                 assert!(volume.write(path, b"x").is_err());
@@ -284,7 +288,10 @@ mod tests {
     fn links_within_are_followed_where_the_kernel_watches_and_refused_otherwise() {
         let (_folder, [by_kernel, by_steps]) = volume();
         assert_eq!(by_kernel.read("within", 100).unwrap(), b"content");
-        assert!(matches!(by_steps.read("within", 100), Err(FileError::Leaves)));
+        assert!(matches!(
+            by_steps.read("within", 100),
+            Err(FileError::Leaves)
+        ));
     }
 
     #[test]

@@ -38,7 +38,6 @@ pub(crate) mod resources {
     pub enum Terminal {}
 }
 
-#[expect(clippy::pedantic, reason = "generated")]
 mod generated {
     wasmtime::component::bindgen!({
         path: "wit-wasi",
@@ -130,7 +129,9 @@ impl wasi::io::poll::Host for CallState {
             .map(|handle| self.wasi.ready_at(handle))
             .collect();
         let Some(first) = times.iter().min() else {
-            return Err(wasmtime::Error::msg("poll of no handles would wait for ever"));
+            return Err(wasmtime::Error::msg(
+                "poll of no handles would wait for ever",
+            ));
         };
         tokio::time::sleep_until(*first).await;
         let now = Instant::now();

@@ -1,6 +1,7 @@
 //! A guest that goes wrong in the way that its setting `behaviour` names, in each of its functions.
 
 #![expect(unsafe_code, reason = "the generated bindings of every guest have it")]
+#![expect(clippy::panic, reason = "that is one of the behaviours")]
 
 #[expect(clippy::pedantic, reason = "generated")]
 mod bindings {
@@ -205,10 +206,7 @@ impl discovery::Guest for Misbehaving {
 }
 
 impl templating::Guest for Misbehaving {
-    fn render(
-        now: Membership,
-        wanted: Vec<String>,
-    ) -> Result<Vec<templating::Artifact>, Failure> {
+    fn render(now: Membership, wanted: Vec<String>) -> Result<Vec<templating::Artifact>, Failure> {
         misbehave(&behaviour())?;
         let content = format!("replicas = {}\n", now.replicas.len()).into_bytes();
         Ok(wanted
@@ -245,7 +243,10 @@ impl metrics::Guest for Misbehaving {
         if behaviour == "bad-batch" {
             scraped.family.push(99);
         }
-        scraped.values.iter_mut().for_each(|value| *value += f64::from(now.desired));
+        scraped
+            .values
+            .iter_mut()
+            .for_each(|value| *value += f64::from(now.desired));
         Ok(scraped)
     }
 

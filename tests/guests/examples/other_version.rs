@@ -2,7 +2,6 @@
 
 #![expect(unsafe_code, reason = "the generated bindings of every guest have it")]
 
-#[expect(clippy::pedantic, reason = "generated")]
 mod bindings {
     wit_bindgen::generate!({
         inline: "

@@ -9,7 +9,7 @@ mod bindings {
 }
 
 use std::collections::HashMap;
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::time::{Instant, SystemTime};
 
 use bindings::exports::outrigger::plugin::health;
@@ -39,7 +39,6 @@ impl health::Guest for Std {
         clippy::disallowed_methods,
         clippy::print_stdout,
         clippy::print_stderr,
-        clippy::exit,
         reason = "that is what it is for"
     )]
     fn evaluate(
@@ -58,6 +57,7 @@ impl health::Guest for Std {
         println!("a line on stdout");
         eprintln!("a line on stderr");
         print!("without an end");
+        let flushed = std::io::stdout().flush().is_ok();
         let began = Instant::now();
         std::thread::sleep(std::time::Duration::from_millis(20));
         let slept = began.elapsed().as_millis();
@@ -75,6 +75,7 @@ impl health::Guest for Std {
             ("stdin", format!("{read:?} {}", input.len())),
             ("map", map.len().to_string()),
             ("after-2020", (since_epoch > 1_577_836_800).to_string()),
+            ("flushed", flushed.to_string()),
             ("file", std::fs::read("/etc/passwd").is_err().to_string()),
         ];
         Ok(health::Verdict {

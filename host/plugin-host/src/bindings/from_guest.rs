@@ -28,9 +28,7 @@ pub(crate) struct Description {
     pub(crate) attrs: BTreeMap<String, String>,
 }
 
-pub(crate) fn description(
-    theirs: exports::plugin::Descriptor,
-) -> Result<Description, Refusal> {
+pub(crate) fn description(theirs: exports::plugin::Descriptor) -> Result<Description, Refusal> {
     let is_name = |name: &str| {
         (1..=63).contains(&name.len())
             && name
@@ -63,7 +61,7 @@ pub(crate) fn description(
     })
 }
 
-pub(crate) fn failure(theirs: wit::Failure) -> Failure {
+pub(crate) fn failure(theirs: &wit::Failure) -> Failure {
     Failure {
         kind: match theirs.kind {
             wit::FailureKind::InvalidConfig => FailureKind::InvalidConfig,
@@ -261,7 +259,7 @@ pub(crate) fn wants(theirs: Vec<String>) -> Result<Vec<String>, Refusal> {
     }
     for name in &theirs {
         let stem = name.strip_suffix('*').unwrap_or(name);
-        if !(stem.is_empty() && name == "*") && !is_metric_name(stem) {
+        if name != "*" && !is_metric_name(stem) {
             return Err(format!(
                 "`{}` is not the name of a metric, with a `*` at its end or without",
                 cut(name, 80).escape_debug()
@@ -276,7 +274,7 @@ pub(crate) fn step(theirs: exports::lifecycle::Step) -> Step {
         next: match theirs.next {
             exports::lifecycle::Next::Done => Next::Done,
             exports::lifecycle::Next::AgainIn(millis) => Next::AgainIn(span(millis)),
-            exports::lifecycle::Next::Failed(theirs) => Next::Failed(failure(theirs)),
+            exports::lifecycle::Next::Failed(theirs) => Next::Failed(failure(&theirs)),
         },
         note: one_line(&theirs.note, MESSAGE_BYTES_MAX),
     }
@@ -303,7 +301,10 @@ fn pairs(what: &str, theirs: Vec<(String, String)>) -> Result<BTreeMap<String, S
             ));
         }
         if pairs.contains_key(&key) {
-            return Err(format!("the key `{}` twice in its {what}", key.escape_debug()));
+            return Err(format!(
+                "the key `{}` twice in its {what}",
+                key.escape_debug()
+            ));
         }
         pairs.insert(key, value);
     }

@@ -5,9 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use outrigger_peers::{PeerSet, Phase, Replica};
 
 use super::{exports, wit};
-use crate::types::{
-    Artifact, Batch, DrainContext, DrainReason, Family, MetricKind, Probe,
-};
+use crate::types::{Artifact, Batch, DrainContext, DrainReason, Family, MetricKind, Probe};
 
 /// The snapshot as guests see it. `now` tells the age of what was last learnt.
 pub(crate) fn membership(set: &PeerSet, now: SystemTime) -> wit::Membership {
@@ -68,10 +66,12 @@ pub(crate) fn probe(probe: Probe) -> exports::health::Probe {
 }
 
 pub(crate) fn artifacts(artifacts: &[Artifact]) -> Vec<exports::templating::Artifact> {
-    let artifacts = artifacts.iter().map(|artifact| exports::templating::Artifact {
-        path: artifact.path.clone(),
-        content: artifact.content.clone(),
-    });
+    let artifacts = artifacts
+        .iter()
+        .map(|artifact| exports::templating::Artifact {
+            path: artifact.path.clone(),
+            content: artifact.content.clone(),
+        });
     artifacts.collect()
 }
 

@@ -14,7 +14,9 @@ static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 impl clock::Host for CallState {
     fn wall(&mut self) -> wasmtime::Result<f64> {
         let since = SystemTime::now().duration_since(UNIX_EPOCH);
-        Ok(since.map_or(0.0, |span| span.as_secs_f64() * 1000.0).floor())
+        Ok(since
+            .map_or(0.0, |span| span.as_secs_f64() * 1000.0)
+            .floor())
     }
 
     fn mono(&mut self) -> wasmtime::Result<f64> {

@@ -60,7 +60,9 @@ pub struct Sample<'a> {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BatchProblem {
     /// `family`, `starts` and `values` are not equally long.
-    #[error("the columns have different lengths: {family} families, {starts} starts, {values} values")]
+    #[error(
+        "the columns have different lengths: {family} families, {starts} starts, {values} values"
+    )]
     Lengths {
         /// Of `family`.
         family: usize,

@@ -24,6 +24,8 @@ pub(crate) fn stub_the_rest(
     component: &Component,
 ) -> wasmtime::Result<()> {
     let engine = component.engine();
+    // An interface that uses another's resource exports it again: the linker wants those left out.
+    let mut resources: Vec<ResourceType> = Vec::new();
     for (import, item) in component.component_type().imports(engine) {
         let (Some(name), ComponentItem::ComponentInstance(instance)) =
             (linked_name(import), item.ty)
@@ -47,9 +49,11 @@ pub(crate) fn stub_the_rest(
                         })
                         .is_ok()
                 }
-                ComponentItem::Resource(_) => linked
-                    .resource(function, ResourceType::host::<NotServed>(), |_, _| Ok(()))
-                    .is_ok(),
+                ComponentItem::Resource(resource) if !resources.contains(&resource) => {
+                    resources.push(resource);
+                    let ours = ResourceType::host::<NotServed>();
+                    linked.resource(function, ours, |_, _| Ok(())).is_ok()
+                }
                 _ => false,
             };
         }

@@ -62,11 +62,7 @@ impl CallState {
         }
     }
 
-    fn print(
-        &mut self,
-        stream: &Resource<OutputStream>,
-        bytes: &[u8],
-    ) -> Result<(), StreamError> {
+    fn print(&mut self, stream: &Resource<OutputStream>, bytes: &[u8]) -> Result<(), StreamError> {
         let (lines, level) = match stream.rep() {
             STDOUT => (self.wasi.output.take(bytes), Level::Info),
             STDERR => (self.wasi.error.take(bytes), Level::Warn),
