@@ -80,6 +80,7 @@ pub async fn run(
     loop {
         let profile = Arc::clone(&loaded.borrow_and_update().profile);
         publisher.settle.set_hold(profile.discovery.settle);
+        publisher.warn_of_unknown_count(&setup.config, &profile.discovery);
         let (observed, observations) = mpsc::channel(1);
         let memory = publisher.settle.standing().clone();
         tokio::select! {
@@ -419,6 +420,16 @@ impl Publisher {
                 Some(next) => self.publish(next),
                 None => self.confirm(),
             }
+        }
+    }
+
+    /// A count that nobody tells is guessed from who is seen, which is too small while replicas start.
+    fn warn_of_unknown_count(&self, config: &Config, settings: &Discovery) {
+        let told = fixed_count(settings).or(config.desired).is_some();
+        let by_file = settings.source == DiscoverySource::Auto && config.local.is_some();
+        if !told && !by_file {
+            let message = "nobody tells how many replicas there should be, those that are seen count: set `spec.discovery.replicas`, or OUTRIGGER_REPLICAS for the sidecar";
+            self.timeline.record("discovery", message, []);
         }
     }
 

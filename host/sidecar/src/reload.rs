@@ -3,6 +3,7 @@
 
 mod folders;
 mod live;
+mod plugin;
 pub(crate) mod read;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub(crate) use self::folders::FolderWatch;
+pub use self::plugin::PluginLoader;
 use crate::config::Config;
 use crate::limits;
 use crate::secrets::{SecretFolder, Secrets};

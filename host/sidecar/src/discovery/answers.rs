@@ -91,14 +91,12 @@ impl Frontier {
             None => (self.highest().saturating_add(1)).saturating_add(self.strangers),
         }
         .min(limit);
+        // Whoever exists, everybody below exists or has existed.
+        let reached = self.highest().min(limit.saturating_sub(1));
+        asked.extend((self.start.0..=reached).map(Ordinal));
         match self.pod_management {
-            PodManagement::Parallel => {
-                asked.extend((self.start.0..end).map(Ordinal));
-            }
+            PodManagement::Parallel => asked.extend((self.start.0..end).map(Ordinal)),
             PodManagement::OrderedReady => {
-                // Everything below one that exists has existed; the next after it may.
-                let reached = self.highest();
-                asked.extend((self.start.0..=reached).map(Ordinal));
                 let next = reached.saturating_add(1);
                 if next < end && self.seen.contains(&Ordinal(reached)) {
                     asked.insert(Ordinal(next));
@@ -108,7 +106,8 @@ impl Frontier {
         if self.strangers > 0 {
             // Somebody beyond is there; a scale-up that this pod's environment does not know of yet.
             let next = self.highest().saturating_add(1).max(end);
-            asked.extend((next..next.saturating_add(self.strangers)).map(Ordinal));
+            let last = next.saturating_add(self.strangers).min(limit);
+            asked.extend((next..last).map(Ordinal));
         }
         asked.retain(|ordinal| *ordinal >= self.start && ordinal.0 < limit || *ordinal == self.own);
         asked
@@ -348,7 +347,7 @@ mod tests {
     fn a_replica_beyond_the_desired_count_is_asked_for_when_the_service_knows_it() {
         let mut known = frontier(PodManagement::Parallel, 0, Some(2));
         known.named.insert(Ordinal(4));
-        assert_eq!(asked(&known), [0, 1, 4]);
+        assert_eq!(asked(&known), [0, 1, 2, 3, 4]);
         let mut stranger = frontier(PodManagement::Parallel, 0, Some(2));
         stranger.strangers = 1;
         assert_eq!(asked(&stranger), [0, 1, 2]);
@@ -359,6 +358,8 @@ mod tests {
         let mut wild = frontier(PodManagement::Parallel, 0, None);
         wild.strangers = u32::MAX;
         wild.named.insert(Ordinal(u32::MAX));
+        assert!(wild.ordinals().len() <= limits::REPLICAS_MAX as usize + 1);
+        wild.pod_management = PodManagement::OrderedReady;
         assert!(wild.ordinals().len() <= limits::REPLICAS_MAX as usize + 1);
     }
 

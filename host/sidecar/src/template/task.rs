@@ -265,7 +265,7 @@ impl RenderTask {
         match outcome {
             Ok((set, warnings)) => {
                 self.put_in_place(Arc::new(set), warnings, &peers, &loaded)
-                    .await
+                    .await;
             }
             Err(findings) => self.refuse(findings),
         }
@@ -593,11 +593,13 @@ fn volumes(config: &Config) -> BTreeMap<String, VolumeFacts> {
         .iter()
         .map(|(name, volume)| {
             let usage = nix::sys::statvfs::statvfs(&volume.sidecar_path).ok();
-            let total = usage.as_ref().map(|usage| {
-                u64::from(usage.blocks()).saturating_mul(u64::from(usage.fragment_size()))
-            });
+            let total = usage
+                .as_ref()
+                .map(|usage| usage.blocks().saturating_mul(usage.fragment_size()));
             let free = usage.as_ref().map(|usage| {
-                u64::from(usage.blocks_available()).saturating_mul(u64::from(usage.fragment_size()))
+                usage
+                    .blocks_available()
+                    .saturating_mul(usage.fragment_size())
             });
             let facts = VolumeFacts {
                 path: volume.path.display().to_string(),

@@ -1,0 +1,151 @@
+//! Loads what a profile says of its plugin, at the start and again with each change.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use outrigger_plugin_host::{
+    BoxFuture, BuiltinPlugin, ComponentSource, Generation, Plugin, PluginHost, PluginSetup,
+    SecretReader, StateStore, Transport,
+};
+use outrigger_profile::{Finding, Plugin as PluginSpec, PluginSource, Profile, did_you_mean};
+
+use super::{Loaded, PluginReloader};
+use crate::config::Config;
+use crate::discovery::chain;
+
+/// Everything that loading takes besides the profile.
+#[derive(Clone)]
+pub struct PluginLoader {
+    /// The host of plugins.
+    pub host: PluginHost,
+    /// Those that ship with this program.
+    pub builtins: &'static [BuiltinPlugin],
+    /// The environment.
+    pub config: Arc<Config>,
+    /// How requests are sent.
+    pub transport: Arc<dyn Transport>,
+    /// How secrets are read.
+    pub secrets: Arc<dyn SecretReader>,
+    /// The plugin's store, which outlives generations.
+    pub state: Arc<StateStore>,
+}
+
+impl fmt::Debug for PluginLoader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PluginLoader").finish_non_exhaustive()
+    }
+}
+
+impl PluginLoader {
+    /// Loads a generation. None where the profile has no plugin.
+    ///
+    /// # Errors
+    /// The reasons, each with a hint where there is one.
+    pub async fn load(&self, profile: &Profile) -> Result<Option<Generation>, Vec<Finding>> {
+        let Some(spec) = &profile.plugin else {
+            return Ok(None);
+        };
+        let source = self.source(&spec.source).map_err(|finding| vec![finding])?;
+        let loaded = self.host.load(&source, self.setup(profile, spec)).await;
+        let generation = loaded.map_err(|error| {
+            let finding = Finding::error("spec.plugin", chain(&error));
+            vec![match error.hint() {
+                Some(hint) => finding.hint(hint),
+                None => finding,
+            }]
+        })?;
+        Ok(Some(generation))
+    }
+
+    fn source(&self, source: &PluginSource) -> Result<ComponentSource, Finding> {
+        match source {
+            PluginSource::Builtin(name) => self
+                .builtins
+                .iter()
+                .find(|builtin| builtin.name == name)
+                .map(ComponentSource::Builtin)
+                .ok_or_else(|| self.no_builtin(name)),
+            PluginSource::File { path, digest } => Ok(ComponentSource::File {
+                path: self.config.dirs.profile.join(path),
+                digest: digest.map(|digest| digest.0),
+            }),
+        }
+    }
+
+    fn no_builtin(&self, name: &str) -> Finding {
+        let names: Vec<&str> = self.builtins.iter().map(|builtin| builtin.name).collect();
+        let hint = match did_you_mean(name, names.iter().copied()) {
+            Some(near) => format!("did you mean `builtin:{near}`?"),
+            None if names.is_empty() => "this build ships no plugins".to_owned(),
+            None => format!("these ship with Outrigger: {}", names.join(", ")),
+        };
+        Finding::error(
+            "spec.plugin.source",
+            format!("no plugin `{name}` ships with Outrigger"),
+        )
+        .hint(hint)
+    }
+
+    fn setup(&self, profile: &Profile, spec: &PluginSpec) -> PluginSetup {
+        let name = match &spec.source {
+            PluginSource::Builtin(name) => name.clone(),
+            PluginSource::File { path, .. } => path.file_stem().map_or_else(
+                || profile.name.clone(),
+                |stem| stem.to_string_lossy().into_owned(),
+            ),
+        };
+        let volumes = self
+            .config
+            .volumes
+            .iter()
+            .map(|(name, volume)| (name.clone(), PathBuf::clone(&volume.sidecar_path)))
+            .collect();
+        PluginSetup {
+            name,
+            settings: spec.settings.clone(),
+            grants: spec.grants.clone(),
+            limits: spec.limits,
+            transport: Arc::clone(&self.transport),
+            secrets: Arc::clone(&self.secrets),
+            volumes,
+            state: Arc::clone(&self.state),
+        }
+    }
+
+    /// What puts new generations of `plugin` in the place of the present one.
+    pub fn reloader(self, plugin: Plugin) -> Arc<dyn PluginReloader> {
+        Arc::new(Swapper {
+            loader: self,
+            plugin,
+        })
+    }
+}
+
+/// Loads a new generation and swaps it in.
+#[derive(Debug)]
+struct Swapper {
+    loader: PluginLoader,
+    plugin: Plugin,
+}
+
+impl PluginReloader for Swapper {
+    fn reload<'a>(&'a self, loaded: &'a Loaded) -> BoxFuture<'a, Result<String, Vec<Finding>>> {
+        Box::pin(async move {
+            let Some(next) = self.loader.load(&loaded.profile).await? else {
+                return Ok("the profile has no plugin".to_owned());
+            };
+            self.plugin.swap(next).await.map_err(|error| {
+                vec![
+                    Finding::error("spec.plugin", chain(&error))
+                        .hint("the generation before it goes on"),
+                ]
+            })?;
+            let info = self.plugin.info();
+            Ok(format!(
+                "generation {} of the plugin {} {} is in use",
+                info.generation, info.plugin, info.version
+            ))
+        })
+    }
+}
