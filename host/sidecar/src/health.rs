@@ -21,7 +21,7 @@ mod told;
 mod verdicts;
 
 pub use self::core::{Core, Looked, ProbeState};
-pub use self::gate::{FilesGate, GateInput, start_gate};
+pub use self::gate::start_gate;
 pub use self::outcome::{Asked, Outcome, Remembered, outcome};
 pub use self::runner::{HealthSetup, initial, run};
 pub use self::threshold::Threshold;

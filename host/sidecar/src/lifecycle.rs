@@ -16,6 +16,7 @@ use crate::control::WorkloadControl;
 use crate::health::HealthReport;
 use crate::metrics::Recorder;
 use crate::reload::Loaded;
+use crate::template::RestartRequest;
 use crate::timeline::{Timeline, unix_ms};
 
 mod alive;
@@ -80,6 +81,8 @@ struct Inner {
     restart: Mutex<restart::Stage>,
     /// Whether somebody wants this replica to end: a drain for that is not undone by a restart.
     leaving: watch::Sender<bool>,
+    /// Whether the workload may have started.
+    started: watch::Sender<bool>,
 }
 
 /// Who asks for a drain, and so what comes after it.
@@ -102,6 +105,7 @@ impl Lifecycle {
                 drain: Mutex::new(None),
                 restart: Mutex::default(),
                 leaving: watch::Sender::new(false),
+                started: watch::Sender::new(false),
             }),
         }
     }
@@ -119,6 +123,21 @@ impl Lifecycle {
         } else {
             DrainReason::Unknown
         }
+    }
+
+    /// Whether the workload may have started: the gate opened, or it ran already when this sidecar
+    /// was started. Stays true.
+    pub fn started(&self) -> watch::Receiver<bool> {
+        self.inner.started.subscribe()
+    }
+
+    /// [`Lifecycle::request_restart`] as the template room asks for it.
+    pub fn restart_request(&self) -> RestartRequest {
+        let lifecycle = self.clone();
+        Arc::new(move |reason| {
+            lifecycle.request_restart(reason);
+            Box::pin(async { Ok(()) })
+        })
     }
 
     /// Takes the replica out of service and waits until that is done, at most until the deadline
@@ -244,8 +263,13 @@ impl Inner {
     }
 
     async fn follow_gate(&self) {
+        let workload = self.profile().workload.clone();
+        if alive::is_alive(&self.setup.workload_host, &workload).await == alive::Alive::Yes {
+            self.started.send_replace(true);
+        }
         let mut health = self.setup.health.clone();
         if health.wait_for(|health| health.start.pass).await.is_ok() {
+            self.started.send_replace(true);
             self.advance(PhaseEvent::GateOpened);
         }
         std::future::pending::<()>().await;

@@ -14,13 +14,14 @@ use tokio::time::Instant;
 
 use super::check;
 use super::core::{Core, Looked};
-use super::gate::{FilesGate, GateInput, start_gate};
+use super::gate::start_gate;
 use super::outcome::Asked;
 use super::told::changes;
 use super::verdicts::Verdicts;
 use super::{HealthReport, ProbeReport};
 use crate::lifecycle::Phase;
 use crate::reload::Loaded;
+use crate::template::FilesState;
 use crate::timeline::{Timeline, unix_ms};
 
 /// The least time between two looks that a plugin can ask for.
@@ -37,12 +38,14 @@ pub struct HealthSetup {
     pub loaded: watch::Receiver<Arc<Loaded>>,
     /// Who is there.
     pub peers: watch::Receiver<Arc<PeerSet>>,
-    /// Whether the files are in place.
-    pub files: watch::Receiver<FilesGate>,
+    /// The files and what the start waits for.
+    pub files: watch::Receiver<Arc<FilesState>>,
     /// Where in its life the replica is.
     pub phase: watch::Receiver<Phase>,
     /// Where changes are told.
     pub timeline: Timeline,
+    /// Where the role is published by itself, for those who need nothing else.
+    pub role: watch::Sender<Option<String>>,
 }
 
 /// What is known before anything was looked at; what the channel of [`run`] starts with.
@@ -112,6 +115,11 @@ impl Runner {
                 .timeline
                 .record(told.kind, told.message, told.fields);
         }
+        self.setup.role.send_if_modified(|role| {
+            let other = *role != report.role;
+            role.clone_from(&report.role);
+            other
+        });
         if *before != report {
             self.out.send_replace(Arc::new(report));
         }
@@ -120,24 +128,19 @@ impl Runner {
     /// Looks at the gate until it is open.
     async fn follow_gate(&self) {
         let mut files = self.setup.files.clone();
-        let mut peers = self.setup.peers.clone();
         let mut loaded = self.setup.loaded.clone();
         loop {
             let profile = Arc::clone(&loaded.borrow_and_update().profile);
             let waited = self.began.elapsed();
-            let report = start_gate(GateInput {
-                start: &profile.start,
-                files: &files.borrow_and_update(),
-                peers: &peers.borrow_and_update(),
-                waited,
-            });
+            let cap = profile.start.cap;
+            let report = start_gate(&files.borrow_and_update(), waited, cap);
             self.change(|core| core.gate(report));
             if self.core().gate_is_open() {
                 break;
             }
-            let cap = async {
-                if waited < profile.start.cap {
-                    tokio::time::sleep(profile.start.cap - waited).await;
+            let capped = async {
+                if waited < cap {
+                    tokio::time::sleep(cap - waited).await;
                 } else {
                     std::future::pending::<()>().await;
                 }
@@ -145,9 +148,8 @@ impl Runner {
             // A closed channel means that its room has ended, and with it the sidecar.
             let gone = tokio::select! {
                 result = files.changed() => result.is_err(),
-                result = peers.changed() => result.is_err(),
                 result = loaded.changed() => result.is_err(),
-                () = cap => false,
+                () = capped => false,
             };
             if gone {
                 break;

@@ -10,6 +10,7 @@ use outrigger_profile::{
 };
 
 use crate::reload::Loaded;
+use crate::template::{FilesState, Gate};
 
 fn probe() -> profile::Probe {
     profile::Probe {
@@ -79,5 +80,21 @@ pub(crate) fn loaded() -> Loaded {
         revision: 1,
         digest: String::new(),
         warnings: Findings::default(),
+    }
+}
+
+pub(crate) fn files(gate: Gate, set: Option<u64>) -> FilesState {
+    FilesState {
+        set,
+        digests: BTreeMap::new(),
+        gate,
+        refusal: None,
+        warnings: Findings::default(),
+        plan: None,
+        action: None,
+        renders: 0,
+        refused: 0,
+        commits: 0,
+        good_unix_ms: 0,
     }
 }

@@ -4,7 +4,8 @@ use outrigger_peers::{Identity, Ordinal};
 use outrigger_plugin_host::{BoxFuture, CallError, Reason, Scope, Status, Verdict};
 
 use super::*;
-use crate::health::test_profile::loaded;
+use crate::health::test_profile::{files, loaded};
+use crate::template::Gate;
 
 /// Answers readiness from a script, the last answer for good; passes everything else.
 #[derive(Debug)]
@@ -70,16 +71,16 @@ struct Running {
     reports: watch::Receiver<Arc<HealthReport>>,
     timeline: Timeline,
     phase: watch::Sender<Phase>,
-    files: watch::Sender<FilesGate>,
+    files: watch::Sender<Arc<FilesState>>,
     _channels: (watch::Sender<Arc<Loaded>>, watch::Sender<Arc<PeerSet>>),
     _tasks: tokio::task::JoinSet<()>,
 }
 
-fn start(script: Vec<Result<Verdict, CallErrorKind>>) -> Running {
+fn start(script: Vec<Result<Verdict, CallErrorKind>>, gate: Gate) -> Running {
     let timeline = Timeline::in_memory();
     let (loaded, loaded_seen) = watch::channel(Arc::new(loaded()));
     let (peers, peers_seen) = watch::channel(Arc::new(peers()));
-    let (files, files_seen) = watch::channel(FilesGate::InPlace);
+    let (files, files_seen) = watch::channel(Arc::new(files(gate, Some(1))));
     let (phase, phase_seen) = watch::channel(Phase::Running);
     let (out, reports) = watch::channel(Arc::new(initial()));
     let setup = HealthSetup {
@@ -90,6 +91,7 @@ fn start(script: Vec<Result<Verdict, CallErrorKind>>) -> Running {
         files: files_seen,
         phase: phase_seen,
         timeline: timeline.clone(),
+        role: watch::Sender::new(None),
     };
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(run(setup, out, Shutdown::new()));
@@ -128,16 +130,19 @@ async fn each_change_is_told_once_however_often_it_is_seen() {
         ))
     };
     let leader = || Ok(verdict(Status::Pass, None, Some("leader")));
-    let mut running = start(vec![
-        no_leader(),
-        no_leader(),
-        leader(),
-        leader(),
-        leader(),
-        Err(CallErrorKind::Trap("unreachable".into())),
-        Err(CallErrorKind::Trap("unreachable".into())),
-        no_leader(),
-    ]);
+    let mut running = start(
+        vec![
+            no_leader(),
+            no_leader(),
+            leader(),
+            leader(),
+            leader(),
+            Err(CallErrorKind::Trap("unreachable".into())),
+            Err(CallErrorKind::Trap("unreachable".into())),
+            no_leader(),
+        ],
+        Gate::Waiting("db-1 does not resolve yet".to_owned()),
+    );
     running.until(|report| report.role.is_some()).await;
     running.until(|report| report.role.is_none()).await;
     tokio::time::sleep(Duration::from_secs(30)).await;
@@ -146,8 +151,8 @@ async fn each_change_is_told_once_however_often_it_is_seen() {
     assert_eq!(
         start,
         [
-            "start gate fails: 0 of 2 replicas' names resolve, 2 are waited for (outrigger/names-missing)",
-            "start gate passes, though it starts all the same after 60 s: 0 of 2 replicas' names resolve, 2 are waited for (outrigger/start-capped)",
+            "start gate fails: db-1 does not resolve yet (outrigger/start-held)",
+            "start gate passes, though it starts all the same after 60 s: db-1 does not resolve yet (outrigger/start-capped)",
             "readiness fails: the startup probe has not passed (outrigger/not-started)",
             "startup passes",
             "readiness fails: it is no-leader (cluster/no-leader)",
@@ -162,7 +167,7 @@ async fn each_change_is_told_once_however_often_it_is_seen() {
 
 #[tokio::test(start_paused = true)]
 async fn a_drain_turns_the_replica_unready_at_once_and_the_probes_rest() {
-    let mut running = start(vec![Ok(verdict(Status::Pass, None, None))]);
+    let mut running = start(vec![Ok(verdict(Status::Pass, None, None))], Gate::Ready);
     running.until(|report| report.readiness.pass).await;
     let reason = outrigger_plugin_host::DrainReason::Manual;
     running.phase.send_replace(Phase::Draining {
@@ -179,15 +184,15 @@ async fn a_drain_turns_the_replica_unready_at_once_and_the_probes_rest() {
 
 #[tokio::test(start_paused = true)]
 async fn without_its_files_the_workload_is_held_back_beyond_the_cap() {
-    let mut running = start(vec![Ok(verdict(Status::Pass, None, None))]);
-    running.files.send_replace(FilesGate::Missing {
-        code: "files-refused".to_owned(),
-        reason: "the template fails".to_owned(),
-    });
+    let mut running = start(vec![Ok(verdict(Status::Pass, None, None))], Gate::Ready);
+    let missing = Gate::Waiting("the template fails".to_owned());
+    running.files.send_replace(Arc::new(files(missing, None)));
     tokio::time::sleep(Duration::from_mins(5)).await;
     let report = Arc::clone(&running.reports.borrow());
     assert!(!report.start.pass);
     assert_eq!(report.start.reasons[0].message, "the template fails");
-    running.files.send_replace(FilesGate::InPlace);
+    running
+        .files
+        .send_replace(Arc::new(files(Gate::Ready, Some(1))));
     running.until(|report| report.readiness.pass).await;
 }
