@@ -25,15 +25,15 @@ mod link;
 mod probe;
 mod sandbox;
 
-use std::ffi::{CString, OsStr, OsString};
+use std::ffi::{OsStr, OsString};
 use std::fmt::Display;
 use std::io::Write as _;
-use std::os::unix::ffi::OsStrExt as _;
-use std::process::ExitCode;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, ExitCode};
 
 use nix::sys::prctl;
-use nix::sys::signal::Signal;
-use nix::unistd::{execvp, getppid};
+use nix::sys::signal::{SigSet, Signal};
+use nix::unistd::getppid;
 
 pub use exec::{
     CommandError, ContainerSpec, EtcFiles, Mount, RunAs, SignalError, command, exit_code, signal,
@@ -114,27 +114,22 @@ fn call_myself(name: &std::ffi::CStr) {
 }
 
 /// Becomes another program; returns only when that failed.
+///
+/// The program starts with no signal held back, and with SIGPIPE as programs expect it.
 fn become_program(argv: &[OsString]) -> ExitCode {
-    let Some(program) = argv.first() else {
+    let Some((program, arguments)) = argv.split_first() else {
         return failed("no program is named");
     };
-    let arguments: Result<Vec<CString>, _> = argv
-        .iter()
-        .map(|arg| CString::new(arg.as_bytes()))
-        .collect();
-    let Ok(arguments) = arguments else {
-        return failed("an argument holds a zero byte");
-    };
-    let errno = match execvp(&arguments[0], &arguments) {
-        Ok(never) => match never {},
-        Err(errno) => errno,
-    };
+    if let Err(errno) = SigSet::empty().thread_set_mask() {
+        return failed(format_args!("cannot release signals: {}", errno.desc()));
+    }
+    // The standard library's: it also undoes what Rust does to SIGPIPE.
+    let error = Command::new(program).args(arguments).exec();
     complain(format_args!(
-        "cannot start `{}`: {}",
-        program.display(),
-        errno.desc()
+        "cannot start `{}`: {error}",
+        program.display()
     ));
-    ExitCode::from(if errno == nix::errno::Errno::ENOENT {
+    ExitCode::from(if error.kind() == std::io::ErrorKind::NotFound {
         EXIT_NOT_FOUND
     } else {
         EXIT_NOT_RUNNABLE

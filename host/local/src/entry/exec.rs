@@ -242,7 +242,7 @@ fn outer(mut setup: Setup, sandbox: i32, argv: &[OsString]) -> Result<ExitCode, 
         return inner(&setup, argv);
     }
     call_myself(c"outrigger-wait");
-    // Blocked before the child exists, so that none is lost. The child starts with none blocked.
+    // Blocked before the child exists, so that none is lost. It inherits that and lets go of it.
     let mut signals = SigSet::from_iter(FORWARDED);
     signals.add(Signal::SIGCHLD);
     signals

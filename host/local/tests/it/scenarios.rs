@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{container, own_program, run as run_container, workload};
+use crate::support::{DEADLINE, container, own_program, run as run_container, workload};
 use crate::workload::get;
 
 pub(crate) fn run(scenario: &str, rest: &[&str]) -> ExitCode {
@@ -26,7 +26,7 @@ pub(crate) fn run(scenario: &str, rest: &[&str]) -> ExitCode {
         .enable_all()
         .build()
         .unwrap();
-    runtime.block_on(async {
+    let play = async {
         match (scenario, rest) {
             ("network", []) => network().await,
             ("replaced", []) => replaced().await,
@@ -46,6 +46,11 @@ pub(crate) fn run(scenario: &str, rest: &[&str]) -> ExitCode {
             _ => panic!("no such scenario: {scenario} {rest:?}"),
         }
         ExitCode::SUCCESS
+    };
+    runtime.block_on(async {
+        tokio::time::timeout(DEADLINE, Box::pin(play))
+            .await
+            .expect("the scenario ends before its deadline")
     })
 }
 
@@ -281,29 +286,31 @@ async fn first_process() {
     assert_eq!(line, "1 /proc/1", "it is process 1 and sees no other");
     assert_eq!(exit_code(child.wait().await.unwrap()), 0);
 
-    // A shell of its own waits for `read`, so that its trap runs at once.
-    let (mut child, _) =
-        shell("mkfifo /tmp/f; trap 'exit 7' TERM; echo up; while :; do read x <>/tmp/f; done")
-            .await;
+    let until = async |name: &str| start(&sandbox, &["until", name]).await;
+    let mut child = until("TERM").await;
     signal(&child, Signal::SIGTERM).unwrap();
     assert_eq!(
         exit_code(child.wait().await.unwrap()),
-        7,
-        "a handler of TERM"
+        15,
+        "its own handler"
     );
 
-    let (mut child, _) = shell(
-        "mkfifo /tmp/f; trap 'echo got; exit 9' USR1; echo up; while :; do read x <>/tmp/f; done",
-    )
-    .await;
+    let mut child = until("INT").await;
     signal(&child, Signal::SIGTERM).unwrap();
     signal(&child, Signal::SIGHUP).unwrap();
-    signal(&child, Signal::SIGUSR1).unwrap();
+    signal(&child, Signal::SIGINT).unwrap();
     assert_eq!(
         exit_code(child.wait().await.unwrap()),
-        9,
+        2,
         "TERM and HUP without a handler do nothing to process 1"
     );
+
+    let (_, line) = shell("grep SigBlk: /proc/self/status").await;
+    assert_eq!(line, "SigBlk:\t0000000000000000");
+    let (_, line) = shell("grep SigIgn: /proc/self/status").await;
+    let ignored = u64::from_str_radix(line.rsplit('\t').next().unwrap(), 16).unwrap();
+    let pipe = 1 << (Signal::SIGPIPE as u32 - 1);
+    assert_eq!(ignored & pipe, 0, "SIGPIPE is not ignored");
 
     let (mut child, _) = shell("echo up; sleep 1000").await;
     signal(&child, Signal::SIGKILL).unwrap();

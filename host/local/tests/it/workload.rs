@@ -5,12 +5,16 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs as _}
 use std::process::ExitCode;
 use std::time::Duration;
 
+use tokio::signal::unix::{SignalKind, signal};
+
 pub(crate) fn run(role: &[&str]) -> ExitCode {
     let done = match role {
         ["serve", address, text] => serve(address, text),
         ["echo", address] => echo(address),
         ["get", address] => get(address).map(|text| println!("{text}")),
         ["resolve", name] => resolve(name),
+        ["until", "INT"] => return until(SignalKind::interrupt()),
+        ["until", "TERM"] => return until(SignalKind::terminate()),
         _ => panic!("no such workload: {role:?}"),
     };
     match done {
@@ -20,6 +24,20 @@ pub(crate) fn run(role: &[&str]) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Ends with the signal's number when it comes.
+fn until(kind: SignalKind) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let mut came = signal(kind).unwrap();
+        println!("listening");
+        came.recv().await;
+    });
+    ExitCode::from(u8::try_from(kind.as_raw_value()).unwrap())
 }
 
 /// Answers each connection with a text.
