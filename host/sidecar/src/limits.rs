@@ -64,3 +64,6 @@ pub const TIMELINE_FILE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// The most that the head of an HTTP message may hold, on either side.
 pub const HTTP_HEAD_BYTES_MAX: usize = 32 * 1024;
+
+/// The most that one exposition of a workload may hold: 50,000 samples of 160 bytes.
+pub const SCRAPE_BYTES_MAX: usize = 8 * 1024 * 1024;

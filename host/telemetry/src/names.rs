@@ -14,10 +14,8 @@ pub const PEERS_DESIRED: &str = "outrigger_peers_desired";
 pub const DISCOVERY_REVISION: &str = "outrigger_discovery_revision";
 /// For how long look-ups have failed; 0 while they work.
 pub const DISCOVERY_STALE_SECONDS: &str = "outrigger_discovery_stale_seconds";
-/// Times that look-ups began to fail.
-pub const DISCOVERY_FAILURES: &str = "outrigger_discovery_failures";
 
-/// Renders by result.
+/// Renders by result: `committed`, `unchanged`, `refused`.
 pub const RENDERS: &str = "outrigger_renders";
 /// When a set of files was last put in place.
 pub const RENDER_LAST_SUCCESS: &str = "outrigger_render_last_success_timestamp_seconds";
@@ -35,18 +33,16 @@ pub const VERDICT_AGE_SECONDS: &str = "outrigger_verdict_age_seconds";
 
 /// The plugin, as labels of a constant 1.
 pub const PLUGIN_INFO: &str = "outrigger_plugin_info";
-/// Calls of the plugin by function and result.
+/// Calls of the plugin by function.
 pub const PLUGIN_CALLS: &str = "outrigger_plugin_calls";
+/// Calls of the plugin without an answer, by kind.
+pub const PLUGIN_FAILURES: &str = "outrigger_plugin_failures";
 /// How long calls of the plugin take.
 pub const PLUGIN_CALL_SECONDS: &str = "outrigger_plugin_call_duration_seconds";
 /// The plugin's generation: one more with each swap.
 pub const PLUGIN_GENERATION: &str = "outrigger_plugin_generation";
 /// Whether the plugin is left alone because it failed too often.
 pub const PLUGIN_QUARANTINED: &str = "outrigger_plugin_quarantined";
-/// Swaps of the plugin by result.
-pub const PLUGIN_SWAPS: &str = "outrigger_plugin_swaps";
-/// Log lines of the plugin that were dropped by the rate limit.
-pub const PLUGIN_LOG_DROPPED: &str = "outrigger_plugin_log_lines_dropped";
 /// Whether the plugin's own series are in this exposition.
 pub const DERIVE_UP: &str = "outrigger_derive_up";
 /// Derived series that could not be used, by problem.
@@ -73,3 +69,16 @@ pub const TIMELINE_UNWRITTEN: &str = "outrigger_timeline_unwritten";
 pub const UPSTREAM_UP: &str = "outrigger_upstream_up";
 /// Connections to the sidecar's server that were turned away at the limit.
 pub const HTTP_REJECTED: &str = "outrigger_http_connections_rejected";
+
+/// What the metrics tell that are counted as things happen.
+pub fn help(name: &str) -> &'static str {
+    match name {
+        DRAINS => "Drains by reason and result",
+        DRAIN_LAST_SECONDS => "How long the last drain took",
+        RESTARTS => "Restarts of the workload for new configuration, by result",
+        PLUGIN_CALL_SECONDS => "How long calls of the plugin took, by function",
+        DERIVE_FAILURES => "Series of the plugin that could not be shown, by problem",
+        HTTP_REJECTED => "Connections that were turned away at the limit",
+        _ => "",
+    }
+}
