@@ -1,5 +1,6 @@
 //! The runtime beside each replica.
 
+pub mod admin;
 pub mod config;
 pub mod control;
 pub mod discovery;

@@ -67,3 +67,16 @@ pub const HTTP_HEAD_BYTES_MAX: usize = 32 * 1024;
 
 /// The most that one exposition of a workload may hold: 50,000 samples of 160 bytes.
 pub const SCRAPE_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// How many connections each of the sidecar's two servers has at the same time: the kubelet's three
+/// probes, a few scrapers, and as many watchers as [`EVENT_STREAMS_MAX`] allows, three times over.
+pub const HTTP_CONNECTIONS_MAX: usize = 64;
+
+/// How many event streams are open at the same time; each holds a connection and some KiB.
+pub const EVENT_STREAMS_MAX: usize = 16;
+
+/// How long a client may take to send the head of a request, and wait before its next one.
+pub const HTTP_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The most that the body of a command on the Unix socket may hold.
+pub const ADMIN_BODY_BYTES_MAX: usize = 16 * 1024;
