@@ -174,6 +174,11 @@ fn run_cargo(guest: &GuestBuild) -> Result<Output, BuildError> {
     for name in outer_variables() {
         command.env_remove(name);
     }
+    // Paths of this machine stay out of the guest, so that its digest does not depend on them.
+    if let Some(home) = cargo_home() {
+        let remap = format!("--remap-path-prefix={}=/cargo", home.display());
+        command.env("CARGO_ENCODED_RUSTFLAGS", remap);
+    }
     let output = command.output().map_err(|source| BuildError::Run {
         program: program.to_string_lossy().into_owned(),
         source,
@@ -197,6 +202,12 @@ fn run_cargo(guest: &GuestBuild) -> Result<Output, BuildError> {
 )]
 fn cargo() -> OsString {
     std::env::var("CARGO").map_or_else(|_| OsString::from("cargo"), OsString::from)
+}
+
+/// Where cargo keeps the sources of dependencies.
+fn cargo_home() -> Option<PathBuf> {
+    let set = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    set.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")))
 }
 
 /// The variables of the outer build: flags for its target, its compiler wrapper as clippy sets it,

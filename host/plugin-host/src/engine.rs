@@ -95,6 +95,8 @@ pub(crate) struct Ticker {
 #[derive(Debug, Default)]
 struct Shared {
     in_flight: AtomicUsize,
+    /// Whether the thread is parked or about to be: only then must it be woken.
+    parked: AtomicBool,
     stop: AtomicBool,
 }
 
@@ -112,13 +114,16 @@ impl Ticker {
             .name(NAME.to_owned())
             .stack_size(64 << 10)
             .spawn(move || {
-                while !theirs.stop.load(Ordering::Acquire) {
-                    if theirs.in_flight.load(Ordering::Acquire) == 0 {
+                while !theirs.stop.load(Ordering::SeqCst) {
+                    theirs.parked.store(true, Ordering::SeqCst);
+                    // A call that began before the line above is seen here, a later one unparks.
+                    if theirs.in_flight.load(Ordering::SeqCst) == 0 {
                         thread::park();
-                    } else {
-                        thread::sleep(EPOCH_TICK);
-                        engine.increment_epoch();
                     }
+                    theirs.parked.store(false, Ordering::SeqCst);
+                    // Also where the call is over already: calls in quick succession wake nobody.
+                    thread::sleep(EPOCH_TICK);
+                    engine.increment_epoch();
                 }
             })
             .map_err(|source| HostError::Thread { name: NAME, source })?;
@@ -130,7 +135,8 @@ impl Ticker {
 
     /// A call begins; it ends when the answer is dropped.
     pub(crate) fn enter(&self) -> Ticking {
-        if self.shared.in_flight.fetch_add(1, Ordering::AcqRel) == 0 {
+        self.shared.in_flight.fetch_add(1, Ordering::SeqCst);
+        if self.shared.parked.load(Ordering::SeqCst) {
             self.thread.unpark();
         }
         Ticking(Arc::clone(&self.shared))
@@ -139,14 +145,14 @@ impl Ticker {
 
 impl Drop for Ticker {
     fn drop(&mut self) {
-        self.shared.stop.store(true, Ordering::Release);
+        self.shared.stop.store(true, Ordering::SeqCst);
         self.thread.unpark();
     }
 }
 
 impl Drop for Ticking {
     fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::AcqRel);
+        self.0.in_flight.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -171,8 +177,8 @@ mod tests {
         let first = ticker.enter();
         let second = ticker.enter();
         drop(first);
-        assert_eq!(ticker.shared.in_flight.load(Ordering::Acquire), 1);
+        assert_eq!(ticker.shared.in_flight.load(Ordering::SeqCst), 1);
         drop(second);
-        assert_eq!(ticker.shared.in_flight.load(Ordering::Acquire), 0);
+        assert_eq!(ticker.shared.in_flight.load(Ordering::SeqCst), 0);
     }
 }

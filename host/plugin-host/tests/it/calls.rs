@@ -1,13 +1,14 @@
 //! Each way in which a guest can go wrong costs its own call, and is told apart.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use outrigger_plugin_host::{
     Artifact, Batch, BatchBuilder, CallErrorKind, DrainContext, DrainReason, FailureKind, Family,
     MetricKind, Next, Probe, Scope, Status,
 };
+use outrigger_profile::ByteSize;
 use serde_json::json;
-use std::sync::Arc;
 
 use crate::fakes::{load, misbehaving, peers, setup};
 use crate::guests;
@@ -50,6 +51,20 @@ async fn a_guest_that_allocates_without_end_meets_its_memory_limit() {
 }
 
 #[tokio::test]
+async fn a_limit_beyond_the_reserved_address_space_holds_too() {
+    let mut setup = setup("calls-large", &json!({"behaviour": "allocate"}));
+    setup.limits.memory = ByteSize(100 << 20);
+    setup.limits.cpu = Duration::from_secs(10);
+    let generation = load(guests::misbehaving(), setup).await.unwrap();
+    let plugin = outrigger_plugin_host::Plugin::new(generation);
+    let error = plugin
+        .evaluate(Probe::Readiness, &peers())
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind, CallErrorKind::MemoryLimit(100 << 20));
+}
+
+#[tokio::test]
 async fn a_guest_that_recurses_without_end_meets_the_end_of_its_stack() {
     let kind = fault_of("overflow-stack").await;
     assert!(
@@ -87,7 +102,7 @@ async fn an_answer_that_breaks_its_form_is_refused() {
 #[tokio::test]
 async fn a_guest_that_waits_too_long_meets_its_wall_deadline() {
     let mut setup = setup("calls-wait", &json!({"behaviour": "wait-for-endpoint"}));
-    setup.limits.wall = Duration::from_millis(50);
+    setup.limits.wall = Duration::from_millis(500);
     let generation = load(guests::misbehaving(), setup).await.unwrap();
     let plugin = outrigger_plugin_host::Plugin::new(generation);
     let error = plugin
@@ -96,7 +111,7 @@ async fn a_guest_that_waits_too_long_meets_its_wall_deadline() {
         .unwrap_err();
     assert_eq!(
         error.to_string(),
-        "plugin `calls-wait`, health.evaluate(readiness): it did not answer within 50 ms"
+        "plugin `calls-wait`, health.evaluate(readiness): it did not answer within 500 ms"
     );
 }
 
@@ -138,7 +153,7 @@ async fn a_failure_that_the_plugin_tells_is_an_answer_and_no_fault() {
     assert_eq!(plugin.info().failures["failure"], 10);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_function_that_keeps_failing_is_left_alone_and_the_others_go_on() {
     let plugin = misbehaving("calls-quarantine", "trap").await;
     let mut kinds = Vec::new();

@@ -128,7 +128,7 @@ async fn a_call_in_flight_ends_on_the_generation_on_which_it_began() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_swap_clears_the_faults_of_the_generation_before() {
     let state = Arc::new(StateStore::in_memory());
     let plugin = Plugin::new(generation(json!({"behaviour": "trap"}), &state).await);
