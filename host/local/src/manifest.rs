@@ -17,6 +17,7 @@ use outrigger_profile::Finding;
 use outrigger_profile::document::Document;
 
 pub use check::{Profiles, check};
+pub(crate) use local_kind::without_tag;
 pub use local_kind::{Install, ProgramEntry};
 pub use not_honoured::not_honoured;
 pub use read::read;
@@ -121,7 +122,8 @@ impl Manifests {
 
     /// A ConfigMap.
     pub fn config_map(&self, namespace: &str, name: &str) -> Option<&Bundle> {
-        self.config_maps.get(&(namespace.to_owned(), name.to_owned()))
+        self.config_maps
+            .get(&(namespace.to_owned(), name.to_owned()))
     }
 
     /// A Secret.
@@ -132,13 +134,17 @@ impl Manifests {
 
 /// The namespace that an object without one has.
 pub fn namespace_of(namespace: Option<&str>) -> &str {
-    namespace.filter(|name| !name.is_empty()).unwrap_or("default")
+    namespace
+        .filter(|name| !name.is_empty())
+        .unwrap_or("default")
 }
 
 /// Whether a text is one label of a DNS name, as Kubernetes asks of names that become host names.
 pub(crate) fn is_dns_label(text: &str) -> bool {
     (1..=63).contains(&text.len())
-        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
         && !text.starts_with('-')
         && !text.ends_with('-')
 }
@@ -151,7 +157,9 @@ pub(crate) fn is_dns_name(text: &str) -> bool {
 /// Whether a text can be a key of a ConfigMap or Secret, and so a file's name.
 pub(crate) fn is_data_key(text: &str) -> bool {
     (1..=253).contains(&text.len())
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
         && text != "."
         && !text.starts_with("..")
 }

@@ -19,7 +19,10 @@ const DEPTH: usize = 16;
 const NOT_LAID_OVER: &[(&str, &str)] = &[
     ("images", "images are mapped by `kind: Local`"),
     ("patches", "write the change into the manifest"),
-    ("patchesStrategicMerge", "write the change into the manifest"),
+    (
+        "patchesStrategicMerge",
+        "write the change into the manifest",
+    ),
     ("patchesJson6902", "write the change into the manifest"),
     ("components", "name their files under `resources`"),
     ("namePrefix", "names stay as they are"),
@@ -30,16 +33,30 @@ const NOT_LAID_OVER: &[(&str, &str)] = &[
     ("replacements", "write the value into the manifest"),
     ("replicas", "use `--replicas`"),
     ("vars", "write the value into the manifest"),
-    ("helmCharts", "render the chart and name the result under `resources`"),
+    (
+        "helmCharts",
+        "render the chart and name the result under `resources`",
+    ),
     ("generators", "generators that are programs are not run"),
     ("transformers", "transformers that are programs are not run"),
 ];
 
 /// Fields that are known, so that others can be told.
 const KNOWN: &[&str] = &[
-    "apiVersion", "kind", "metadata", "resources", "bases", "namespace", "configMapGenerator",
-    "secretGenerator", "generatorOptions", "sortOptions", "buildMetadata", "crds",
-    "configurations", "openapi",
+    "apiVersion",
+    "kind",
+    "metadata",
+    "resources",
+    "bases",
+    "namespace",
+    "configMapGenerator",
+    "secretGenerator",
+    "generatorOptions",
+    "sortOptions",
+    "buildMetadata",
+    "crds",
+    "configurations",
+    "openapi",
 ];
 
 #[derive(Debug, Default, Deserialize)]
@@ -101,7 +118,9 @@ pub(super) fn read(reader: &mut Reader, file: &Path, outer: &Overrides) {
         );
         return;
     }
-    let Some(text) = reader.text(file) else { return };
+    let Some(text) = reader.text(file) else {
+        return;
+    };
     let document = match Document::parse_all(&text, &name) {
         Ok(documents) => documents.into_iter().next(),
         Err(finding) => return reader.find(finding),
@@ -132,25 +151,32 @@ pub(super) fn read(reader: &mut Reader, file: &Path, outer: &Overrides) {
             .or_else(|| kustomization.namespace.clone()),
     };
     reader.open.push(real);
-    let lists = [("resources", &kustomization.resources), ("bases", &kustomization.bases)];
+    let lists = [
+        ("resources", &kustomization.resources),
+        ("bases", &kustomization.bases),
+    ];
     for (field, list) in lists {
         for (index, resource) in list.iter().enumerate() {
             let place = path::item(field, index);
             if resource.contains("://") || resource.starts_with("github.com/") {
-                reader.find(origin.locate(
-                    Finding::error(place, format!("`{resource}` lies on another machine"))
-                        .hint("fetch it and name the local folder"),
-                ));
+                reader.find(
+                    origin.locate(
+                        Finding::error(place, format!("`{resource}` lies on another machine"))
+                            .hint("fetch it and name the local folder"),
+                    ),
+                );
                 continue;
             }
             let path = folder.join(resource);
             if path.exists() {
                 reader.input(&path, &overrides);
             } else {
-                reader.find(origin.locate(
-                    Finding::error(place, format!("`{resource}` does not exist"))
-                        .hint("paths are relative to the kustomization's folder"),
-                ));
+                reader.find(
+                    origin.locate(
+                        Finding::error(place, format!("`{resource}` does not exist"))
+                            .hint("paths are relative to the kustomization's folder"),
+                    ),
+                );
             }
         }
     }
@@ -162,19 +188,31 @@ pub(super) fn read(reader: &mut Reader, file: &Path, outer: &Overrides) {
     for (field, list) in generators {
         for (index, generator) in list.iter().enumerate() {
             let place = path::item(field, index);
-            generate(reader, field, &place, generator, &folder, &origin, &overrides);
+            generate(
+                reader, field, &place, generator, &folder, &origin, &overrides,
+            );
         }
     }
 }
 
 fn tell_fields(reader: &mut Reader, json: &Json, origin: &Origin) {
-    for key in json.as_object().into_iter().flat_map(|fields| fields.keys()) {
+    for key in json
+        .as_object()
+        .into_iter()
+        .flat_map(|fields| fields.keys())
+    {
         if let Some((_, instead)) = NOT_LAID_OVER.iter().find(|(field, _)| field == key) {
-            reader.note(format!("the kustomization's {key} are not applied: {instead}"));
+            reader.note(format!(
+                "the kustomization's {key} are not applied: {instead}"
+            ));
         } else if !KNOWN.contains(&key.as_str()) {
-            let known = KNOWN.iter().chain(NOT_LAID_OVER.iter().map(|(field, _)| field));
-            let mut finding =
-                Finding::warning(path::key("", key), format!("the field `{key}` is not known"));
+            let known = KNOWN
+                .iter()
+                .chain(NOT_LAID_OVER.iter().map(|(field, _)| field));
+            let mut finding = Finding::warning(
+                path::key("", key),
+                format!("the field `{key}` is not known"),
+            );
             if let Some(meant) = outrigger_profile::did_you_mean(key, known.copied()) {
                 finding = finding.hint(format!("did you mean `{meant}`?"));
             }
@@ -194,7 +232,10 @@ fn generate(
 ) {
     let secret = field == "secretGenerator";
     let kind = if secret { "Secret" } else { "ConfigMap" };
-    let namespace = overrides.namespace.as_deref().or(generator.namespace.as_deref());
+    let namespace = overrides
+        .namespace
+        .as_deref()
+        .or(generator.namespace.as_deref());
     let namespace = namespace_of(namespace).to_owned();
     let key = (namespace.clone(), generator.name.clone());
     if !is_dns_name(&generator.name) {
@@ -207,13 +248,15 @@ fn generate(
     let merge = generator.behavior.as_deref() == Some("merge");
     let fresh = reader.generate(kind, &namespace, &generator.name);
     if !fresh && generator.behavior.is_none() {
-        reader.find(origin.locate(
-            Finding::error(
-                path::key(place, "name"),
-                format!("{kind} {} stands twice", generator.name),
-            )
-            .hint("remove one of the two, or say `behavior: merge`"),
-        ));
+        reader.find(
+            origin.locate(
+                Finding::error(
+                    path::key(place, "name"),
+                    format!("{kind} {} stands twice", generator.name),
+                )
+                .hint("remove one of the two, or say `behavior: merge`"),
+            ),
+        );
     }
     let existing = if secret {
         reader.manifests.secrets.remove(&key)
@@ -243,10 +286,12 @@ fn generate(
                 };
                 insert(reader, &mut bundle, &name, value, &here, origin);
             }
-            Err(problem) => reader.find(origin.locate(
-                Finding::error(here, format!("`{source}` cannot be read: {problem}"))
-                    .hint("paths are relative to the kustomization's folder"),
-            )),
+            Err(problem) => reader.find(
+                origin.locate(
+                    Finding::error(here, format!("`{source}` cannot be read: {problem}"))
+                        .hint("paths are relative to the kustomization's folder"),
+                ),
+            ),
         }
     }
     for (index, literal) in generator.literals.iter().enumerate() {
@@ -256,9 +301,9 @@ fn generate(
                 let value = inline(unquoted(text), origin, &here);
                 insert(reader, &mut bundle, name, value, &here, origin);
             }
-            None => reader.find(origin.locate(
-                Finding::error(here, "it has no `=`").hint("write `KEY=VALUE`"),
-            )),
+            None => reader.find(
+                origin.locate(Finding::error(here, "it has no `=`").hint("write `KEY=VALUE`")),
+            ),
         }
     }
     for (index, entry) in generator.envs.iter().chain(&generator.env).enumerate() {
@@ -294,10 +339,12 @@ fn insert(
     if is_data_key(name) {
         bundle.values.insert(name.to_owned(), value);
     } else {
-        reader.find(origin.locate(
-            Finding::error(here, format!("`{name}` cannot be a file's name"))
-                .hint("keys have letters, digits, `-`, `_` and `.`"),
-        ));
+        reader.find(
+            origin.locate(
+                Finding::error(here, format!("`{name}` cannot be a file's name"))
+                    .hint("keys have letters, digits, `-`, `_` and `.`"),
+            ),
+        );
     }
 }
 

@@ -101,18 +101,25 @@ pub(super) fn decode(
         }
     };
     if local.api_version != API_VERSION {
-        findings.push(origin.locate(
-            Finding::error("apiVersion", format!("`{}` is not known", local.api_version))
+        findings.push(
+            origin.locate(
+                Finding::error(
+                    "apiVersion",
+                    format!("`{}` is not known", local.api_version),
+                )
                 .hint(format!("write `{API_VERSION}`")),
-        ));
+            ),
+        );
     }
     for (index, program) in local.spec.programs.iter().enumerate() {
         let place = format!("spec.programs[{index}]");
         if program.command.first().is_none_or(String::is_empty) {
-            findings.push(origin.locate(
-                Finding::error(format!("{place}.command"), "it names no program")
-                    .hint("write the program's name, such as `[agdb_server]`"),
-            ));
+            findings.push(
+                origin.locate(
+                    Finding::error(format!("{place}.command"), "it names no program")
+                        .hint("write the program's name, such as `[agdb_server]`"),
+                ),
+            );
         }
         let (package, version) = match &program.install {
             Some(Install::Cargo { cargo, version }) => (cargo, version),
@@ -129,13 +136,17 @@ pub(super) fn decode(
                     .all(|b| b.is_ascii_alphanumeric() || b"-_./+~".contains(&b))
         };
         if !plain(package) || !plain(version) || version.contains('/') {
-            findings.push(origin.locate(
-                Finding::error(
-                    format!("{place}.install"),
-                    format!("`{package}` at `{version}` is no package with one version"),
-                )
-                .hint("name the package and exactly one version, such as `version: \"0.16.0\"`"),
-            ));
+            findings.push(
+                origin.locate(
+                    Finding::error(
+                        format!("{place}.install"),
+                        format!("`{package}` at `{version}` is no package with one version"),
+                    )
+                    .hint(
+                        "name the package and exactly one version, such as `version: \"0.16.0\"`",
+                    ),
+                ),
+            );
         }
     }
     local.spec.programs

@@ -84,7 +84,8 @@ impl Reader {
             Ok(mut paths) => {
                 paths.sort();
                 paths.retain(|path| {
-                    path.extension().is_some_and(|ext| ext == "yaml" || ext == "yml")
+                    path.extension()
+                        .is_some_and(|ext| ext == "yaml" || ext == "yml")
                         && path.is_file()
                 });
                 if paths.is_empty() {
@@ -148,10 +149,12 @@ impl Reader {
 
     fn object(&mut self, json: &Json, origin: Origin, overrides: &Overrides) {
         let Some(kind) = json.get("kind").and_then(Json::as_str) else {
-            self.find(origin.locate(
-                Finding::warning("", "it has no `kind` and is ignored")
-                    .hint("a Kubernetes object has `apiVersion` and `kind`"),
-            ));
+            self.find(
+                origin.locate(
+                    Finding::warning("", "it has no `kind` and is ignored")
+                        .hint("a Kubernetes object has `apiVersion` and `kind`"),
+                ),
+            );
             return;
         };
         if kind == "List" || kind.ends_with("List") && json.get("items").is_some() {
@@ -251,7 +254,9 @@ impl Reader {
             let value = self.value(value.clone().into_bytes(), origin, "stringData", key);
             self.insert(&mut bundle, key, value, "stringData", origin);
         }
-        self.manifests.secrets.insert(key_of(&object.metadata), bundle);
+        self.manifests
+            .secrets
+            .insert(key_of(&object.metadata), bundle);
     }
 
     fn config_map(&mut self, object: &ConfigMap, origin: &Origin) -> Bundle {
@@ -288,10 +293,15 @@ impl Reader {
         if is_data_key(key) {
             bundle.values.insert(key.to_owned(), value);
         } else {
-            self.find(origin.locate(
-                Finding::error(path::key(field, key), format!("`{key}` cannot be a file's name"))
+            self.find(
+                origin.locate(
+                    Finding::error(
+                        path::key(field, key),
+                        format!("`{key}` cannot be a file's name"),
+                    )
                     .hint("keys have letters, digits, `-`, `_` and `.`"),
-            ));
+                ),
+            );
         }
     }
 
@@ -309,21 +319,23 @@ impl Reader {
         let (namespace, name) = key_of(metadata);
         for (field, text) in [("metadata.name", &name), ("metadata.namespace", &namespace)] {
             if !is_dns_name(text) {
-                self.find(origin.locate(
-                    Finding::error(field, format!("`{text}` is no name"))
-                        .hint("names have lower-case letters, digits, `-` and `.`"),
-                ));
+                self.find(
+                    origin.locate(
+                        Finding::error(field, format!("`{text}` is no name"))
+                            .hint("names have lower-case letters, digits, `-` and `.`"),
+                    ),
+                );
                 return false;
             }
         }
-        let fresh = self
-            .seen
-            .insert((kind.to_owned(), namespace, name.clone()));
+        let fresh = self.seen.insert((kind.to_owned(), namespace, name.clone()));
         if !fresh {
-            self.find(origin.locate(
-                Finding::error("metadata.name", format!("{kind} {name} stands twice"))
-                    .hint("remove one of the two"),
-            ));
+            self.find(
+                origin.locate(
+                    Finding::error("metadata.name", format!("{kind} {name} stands twice"))
+                        .hint("remove one of the two"),
+                ),
+            );
         }
         fresh
     }

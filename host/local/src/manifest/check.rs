@@ -1,0 +1,291 @@
+//! What would keep a StatefulSet from running: every problem, before anything is started.
+
+mod pod;
+mod references;
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::apps::v1::StatefulSet;
+use outrigger_profile::document::path;
+use outrigger_profile::{FileFrom, Finding, Profile};
+
+use super::{
+    INJECT_LABEL, Key, Manifests, PROFILE_ANNOTATION, PROFILE_KEY, Placed, is_dns_label,
+    namespace_of,
+};
+
+/// More replicas than this are a slip: each is several processes.
+const REPLICAS_MAX: i32 = 100;
+
+/// The profiles that pod templates ask for, by the namespace and name of their ConfigMap.
+pub type Profiles = BTreeMap<Key, Profile>;
+
+/// Looks through everything that was read.
+pub fn check(manifests: &Manifests) -> (Profiles, Vec<Finding>) {
+    let mut found = Vec::new();
+    let mut profiles = Profiles::new();
+    if manifests.stateful_sets.is_empty() && manifests.findings.is_empty() {
+        found.push(
+            Finding::error("", "there is no StatefulSet among the manifests")
+                .hint("`up` runs StatefulSets: name the folder or file that has one"),
+        );
+    }
+    for set in &manifests.stateful_sets {
+        let mut local = Vec::new();
+        spec(manifests, &set.object, &mut local);
+        pod::check(&set.object, &mut local);
+        references::check(manifests, &set.object, &mut local);
+        found.extend(local.into_iter().map(|finding| set.origin.locate(finding)));
+        found.extend(profile(manifests, set, &mut profiles));
+    }
+    (profiles, found)
+}
+
+fn spec(manifests: &Manifests, set: &StatefulSet, found: &mut Vec<Finding>) {
+    let spec = &set.spec;
+    let name = set.metadata.name.as_deref().unwrap_or_default();
+    if !is_dns_label(name) || name.len() > 52 {
+        found.push(
+            Finding::error(
+                "metadata.name",
+                format!("`{name}` cannot begin a host name"),
+            )
+            .hint("use at most 52 lower-case letters, digits and `-`"),
+        );
+    }
+    for (place, number) in [
+        ("spec.replicas", spec.replicas),
+        (
+            "spec.ordinals.start",
+            spec.ordinals.as_ref().and_then(|ordinals| ordinals.start),
+        ),
+    ] {
+        if number.is_some_and(|number| number < 0) {
+            found.push(Finding::error(place, "it is negative"));
+        }
+    }
+    if spec
+        .replicas
+        .is_some_and(|replicas| replicas > REPLICAS_MAX)
+    {
+        found.push(
+            Finding::error(
+                "spec.replicas",
+                format!("one machine runs at most {REPLICAS_MAX} replicas"),
+            )
+            .hint("use `--replicas`"),
+        );
+    }
+    if let Some(policy) = &spec.pod_management_policy
+        && policy != "OrderedReady"
+        && policy != "Parallel"
+    {
+        found.push(
+            Finding::error(
+                "spec.podManagementPolicy",
+                format!("`{policy}` is no pod management policy"),
+            )
+            .hint("write `OrderedReady` or `Parallel`"),
+        );
+    }
+    let labels = spec
+        .template
+        .metadata
+        .as_ref()
+        .and_then(|metadata| metadata.labels.as_ref());
+    for (key, value) in spec.selector.match_labels.iter().flatten() {
+        if labels.and_then(|labels| labels.get(key)) != Some(value) {
+            found.push(
+                Finding::error(
+                    path::key("spec.selector.matchLabels", key),
+                    "the pod template has no such label",
+                )
+                .hint(format!(
+                    "add `{key}: {value}` to spec.template.metadata.labels"
+                )),
+            );
+        }
+    }
+    governing_service(manifests, set, spec.service_name.as_deref(), found);
+}
+
+fn governing_service(
+    manifests: &Manifests,
+    set: &StatefulSet,
+    service: Option<&str>,
+    found: &mut Vec<Finding>,
+) {
+    let Some(name) = service.filter(|name| !name.is_empty()) else {
+        found.push(
+            Finding::error(
+                "spec",
+                "it names no governing Service: its pods have no names",
+            )
+            .hint("add `serviceName`, and a headless Service (`clusterIP: None`) of that name"),
+        );
+        return;
+    };
+    let namespace = namespace_of(set.metadata.namespace.as_deref());
+    match manifests.service(namespace, name) {
+        None => found.push(
+            Finding::error(
+                "spec.serviceName",
+                format!("there is no Service `{name}` in the namespace {namespace}"),
+            )
+            .hint("add a headless Service (`clusterIP: None`) of that name"),
+        ),
+        Some(service) => {
+            let spec = service.object.spec.as_ref();
+            if spec.and_then(|spec| spec.cluster_ip.as_deref()) != Some("None") {
+                found.push(
+                    Finding::error(
+                        "spec.serviceName",
+                        format!("the Service `{name}` is not headless: its pods have no names"),
+                    )
+                    .hint(format!(
+                        "write `clusterIP: None` in {}",
+                        service.origin.file()
+                    )),
+                );
+            }
+        }
+    }
+}
+
+/// Reads the profile that a pod template asks for.
+fn profile(
+    manifests: &Manifests,
+    set: &Placed<StatefulSet>,
+    profiles: &mut Profiles,
+) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let spec = &set.object.spec;
+    let Some(metadata) = &spec.template.metadata else {
+        return found;
+    };
+    let at = |finding| set.origin.locate(finding);
+    let labels = "spec.template.metadata.labels";
+    let annotations = "spec.template.metadata.annotations";
+    let label = metadata
+        .labels
+        .as_ref()
+        .and_then(|labels| labels.get(INJECT_LABEL));
+    let named = metadata
+        .annotations
+        .as_ref()
+        .and_then(|annotations| annotations.get(PROFILE_ANNOTATION));
+    let name = match (label.map(String::as_str), named) {
+        (Some("true"), Some(name)) => name,
+        (Some("true"), None) => {
+            found.push(at(Finding::error(
+                path::key(labels, INJECT_LABEL),
+                "it asks for the sidecar, and no annotation names the profile",
+            )
+            .hint(format!(
+                "add the annotation `{PROFILE_ANNOTATION}: <ConfigMap>`"
+            ))));
+            return found;
+        }
+        (None, Some(_)) => {
+            found.push(at(Finding::warning(
+                path::key(annotations, PROFILE_ANNOTATION),
+                "it names a profile, but nothing asks for the sidecar",
+            )
+            .hint(format!("add the label `{INJECT_LABEL}: \"true\"`"))));
+            return found;
+        }
+        _ => return found,
+    };
+    let place = path::key(annotations, PROFILE_ANNOTATION);
+    let namespace = namespace_of(set.object.metadata.namespace.as_deref());
+    let Some(bundle) = manifests.config_map(namespace, name) else {
+        let hint = outrigger_profile::did_you_mean(
+            name,
+            manifests.config_maps.keys().map(|(_, name)| name.as_str()),
+        )
+        .map_or_else(
+            || "add it, or a configMapGenerator for it".to_owned(),
+            |meant| format!("did you mean `{meant}`?"),
+        );
+        found.push(at(Finding::error(
+            place,
+            format!("there is no ConfigMap `{name}` in the namespace {namespace}"),
+        )
+        .hint(hint)));
+        return found;
+    };
+    let Some(value) = bundle.values.get(PROFILE_KEY) else {
+        found.push(at(Finding::error(
+            place,
+            format!("the ConfigMap `{name}` has no key `{PROFILE_KEY}`"),
+        )
+        .hint("the profile is that key; its templates are others")));
+        return found;
+    };
+    let Ok(text) = std::str::from_utf8(&value.bytes) else {
+        found.push(Finding::error("", "it is not UTF-8 text").in_file(value.file.as_str()));
+        return found;
+    };
+    let (profile, findings) = outrigger_profile::parse(text, &value.file);
+    found.extend(findings.0.into_iter().map(|mut finding| {
+        if finding.line > 0 {
+            finding.line += value.lines_before;
+        }
+        finding
+    }));
+    let Some(profile) = profile else { return found };
+    for (index, file) in profile.files.iter().enumerate() {
+        if let FileFrom::Template(template) = &file.from
+            && !bundle.values.contains_key(template)
+        {
+            let mut finding = Finding::error(
+                format!("spec.files[{index}].template"),
+                format!("the ConfigMap `{name}` has no key `{template}`"),
+            )
+            .in_file(value.file.as_str());
+            finding = match outrigger_profile::did_you_mean(
+                template,
+                bundle.values.keys().map(String::as_str),
+            ) {
+                Some(meant) => finding.hint(format!("did you mean `{meant}`?")),
+                None => finding.hint("add the template's file to the ConfigMap's generator"),
+            };
+            found.push(finding);
+        }
+    }
+    let containers = spec.template.spec.iter().flat_map(|pod| &pod.containers);
+    if !containers
+        .clone()
+        .any(|c| c.name == profile.workload.container)
+    {
+        let names: Vec<&str> = containers.map(|c| c.name.as_str()).collect();
+        found.push(
+            Finding::error(
+                "spec.workload.container",
+                format!(
+                    "the pod template has no container `{}`",
+                    profile.workload.container
+                ),
+            )
+            .in_file(value.file.as_str())
+            .hint(format!("it has {}", names.join(", "))),
+        );
+    }
+    for (key, source) in &profile.secrets {
+        if !source.optional && manifests.secret(namespace, &source.secret).is_none() {
+            found.push(
+                Finding::error(
+                    path::key("spec.secrets", key),
+                    format!(
+                        "there is no Secret `{}` in the namespace {namespace}",
+                        source.secret
+                    ),
+                )
+                .in_file(value.file.as_str())
+                .hint("add it, or say `optional: true`"),
+            );
+        }
+    }
+    profiles.insert((namespace.to_owned(), name.to_owned()), profile);
+    found
+}

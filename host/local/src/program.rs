@@ -1,0 +1,311 @@
+//! Images become programs of this machine: found, or installed by their ordinary client.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use outrigger_profile::Finding;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::Command;
+
+use crate::manifest::{Install, Manifests, without_tag};
+use crate::plan::Program;
+
+/// What stands for the images, and what is missing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Programs {
+    /// By image, as the manifests write it.
+    pub by_image: BTreeMap<String, Program>,
+    /// What must be installed first.
+    pub missing: Vec<Missing>,
+}
+
+/// A program that is not there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missing {
+    /// The image that it stands for.
+    pub image: String,
+    /// Its name.
+    pub program: String,
+    /// The command that installs it, its variables first.
+    pub command: InstallCommand,
+}
+
+/// A command that installs a program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstallCommand {
+    /// Variables.
+    pub env: Vec<(String, String)>,
+    /// The client and its arguments.
+    pub argv: Vec<String>,
+}
+
+impl std::fmt::Display for InstallCommand {
+    /// As it can be typed into a shell.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (name, value) in &self.env {
+            write!(f, "{name}={} ", quoted(value))?;
+        }
+        let words: Vec<String> = self.argv.iter().map(|word| quoted(word)).collect();
+        f.write_str(&words.join(" "))
+    }
+}
+
+fn quoted(word: &str) -> String {
+    let plain = !word.is_empty()
+        && word
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"-_./@+=:,~".contains(&b));
+    if plain {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+/// A program could not be installed.
+#[derive(Debug, thiserror::Error)]
+pub enum InstallError {
+    /// The client is missing or could not be started.
+    #[error("cannot run `{command}`")]
+    Start {
+        /// The command.
+        command: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The client failed.
+    #[error("`{command}` failed with exit code {code}:\n{said}")]
+    Failed {
+        /// The command.
+        command: String,
+        /// Its exit code.
+        code: i32,
+        /// The last lines that it wrote.
+        said: String,
+    },
+}
+
+/// Finds the program of each image that the StatefulSets name.
+pub fn resolve(manifests: &Manifests, cache: &Path, path: &[PathBuf]) -> (Programs, Vec<Finding>) {
+    let mut programs = Programs::default();
+    let mut findings = Vec::new();
+    let mut told = BTreeSet::new();
+    for set in &manifests.stateful_sets {
+        let Some(pod) = &set.object.spec.template.spec else {
+            continue;
+        };
+        let lists = [
+            ("initContainers", pod.init_containers.as_ref()),
+            ("containers", Some(&pod.containers)),
+        ];
+        for (field, list) in lists {
+            for (index, container) in list.into_iter().flatten().enumerate() {
+                let Some(image) = container.image.as_deref().filter(|image| !image.is_empty())
+                else {
+                    continue;
+                };
+                let entry = manifests.programs.iter().find(|entry| entry.matches(image));
+                let own_command = container
+                    .command
+                    .as_ref()
+                    .and_then(|command| command.first());
+                match entry {
+                    Some(entry) => {
+                        let found = of_entry(entry, image, cache, path, &mut programs);
+                        if !found && entry.install.is_none() && told.insert(image.to_owned()) {
+                            let place = format!("spec.template.spec.{field}[{index}].image");
+                            findings.push(set.origin.locate(
+                                Finding::error(
+                                    place,
+                                    format!("its program `{}` is not on PATH", entry.command[0]),
+                                )
+                                .hint("install it, or add `install:` to its entry in `kind: Local`"),
+                            ));
+                        }
+                    }
+                    None => {
+                        // The manifest's own command, or a program that is called as the image.
+                        let name = own_command.map_or_else(
+                            || without_tag(image).rsplit('/').next().unwrap_or(image),
+                            String::as_str,
+                        );
+                        if let Some(found) = on_path(name, path) {
+                            let entry_point = vec![found.to_string_lossy().into_owned()];
+                            let program = Program { entry_point };
+                            programs.by_image.insert(image.to_owned(), program);
+                        } else if told.insert(image.to_owned()) {
+                            let place = format!("spec.template.spec.{field}[{index}].image");
+                            findings.push(set.origin.locate(
+                                Finding::error(
+                                    place,
+                                    format!("no program of this machine stands for `{image}`"),
+                                )
+                                .hint(format!(
+                                    "put `{name}` on PATH, or add a `kind: Local` with `programs: \
+                                     [{{image: {}, command: [PROGRAM]}}]`",
+                                    without_tag(image)
+                                )),
+                            ));
+                        }
+                    }
+                }
+            }
+        }
+    }
+    programs.missing.sort_by(|a, b| a.image.cmp(&b.image));
+    programs.missing.dedup();
+    (programs, findings)
+}
+
+/// Takes a program over from the cache or from `PATH`; notes it as missing where it can be had.
+fn of_entry(
+    entry: &crate::manifest::ProgramEntry,
+    image: &str,
+    cache: &Path,
+    path: &[PathBuf],
+    programs: &mut Programs,
+) -> bool {
+    let Some(name) = entry.command.first() else {
+        return false;
+    };
+    // The version that is asked for is in the cache; whatever is on PATH may be another one.
+    let installed = entry
+        .install
+        .as_ref()
+        .map(|install| root_of(install, cache).join("bin").join(name));
+    let found = match &installed {
+        Some(file) if executable(file) => Some(file.clone()),
+        Some(_) => None,
+        None => on_path(name, path),
+    };
+    let rest = entry.command.iter().skip(1).cloned();
+    let at = |file: &Path| {
+        let mut entry_point = vec![file.to_string_lossy().into_owned()];
+        entry_point.extend(rest.clone());
+        Program { entry_point }
+    };
+    if let Some(file) = &found {
+        programs.by_image.insert(image.to_owned(), at(file));
+        return true;
+    }
+    if let (Some(install), Some(file)) = (&entry.install, &installed) {
+        programs.by_image.insert(image.to_owned(), at(file));
+        programs.missing.push(Missing {
+            image: image.to_owned(),
+            program: name.clone(),
+            command: command(install, cache),
+        });
+    }
+    false
+}
+
+/// The folder below which a program is installed.
+fn root_of(install: &Install, cache: &Path) -> PathBuf {
+    let (package, version) = match install {
+        Install::Cargo { cargo, version } => (cargo.as_str(), version),
+        Install::Go { go, version } => (go.rsplit('/').next().unwrap_or(go), version),
+    };
+    cache.join("programs").join(format!("{package}-{version}"))
+}
+
+fn command(install: &Install, cache: &Path) -> InstallCommand {
+    let root = root_of(install, cache).to_string_lossy().into_owned();
+    match install {
+        Install::Cargo { cargo, version } => InstallCommand {
+            env: Vec::new(),
+            argv: [
+                "cargo",
+                "install",
+                cargo,
+                "--version",
+                version,
+                "--locked",
+                "--root",
+                &root,
+            ]
+            .map(str::to_owned)
+            .to_vec(),
+        },
+        Install::Go { go, version } => InstallCommand {
+            env: vec![("GOBIN".to_owned(), format!("{root}/bin"))],
+            argv: vec![
+                "go".to_owned(),
+                "install".to_owned(),
+                format!("{go}@{version}"),
+            ],
+        },
+    }
+}
+
+/// Runs the command; each line that the client writes is told.
+///
+/// # Cancel safety
+/// A dropped call ends the client; what it installed by then stays.
+pub async fn install(missing: &Missing, mut tell: impl FnMut(&str)) -> Result<(), InstallError> {
+    let shown = missing.command.to_string();
+    let start = |source| InstallError::Start {
+        command: shown.clone(),
+        source,
+    };
+    let (program, arguments) = missing
+        .command
+        .argv
+        .split_first()
+        .expect("a command has a program");
+    let mut child = Command::new(program)
+        .args(arguments)
+        .envs(
+            missing
+                .command
+                .env
+                .iter()
+                .map(|(name, value)| (name, value)),
+        )
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(start)?;
+    let mut last = std::collections::VecDeque::new();
+    if let Some(stderr) = child.stderr.take() {
+        let mut lines = BufReader::new(stderr).lines();
+        while let Ok(Some(line)) = lines.next_line().await {
+            tell(line.trim());
+            if last.len() == 20 {
+                last.pop_front();
+            }
+            last.push_back(line);
+        }
+    }
+    let status = child.wait().await.map_err(start)?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(InstallError::Failed {
+        command: shown,
+        code: crate::entry::exit_code(status),
+        said: Vec::from(last).join("\n"),
+    })
+}
+
+/// A program by its name or absolute path.
+fn on_path(name: &str, path: &[PathBuf]) -> Option<PathBuf> {
+    let given = Path::new(name);
+    if given.is_absolute() && executable(given) {
+        return Some(given.to_path_buf());
+    }
+    // An image's path of its own: what counts is the name.
+    let name = given.file_name()?;
+    path.iter()
+        .filter(|folder| folder.is_absolute())
+        .map(|folder| folder.join(name))
+        .find(|file| executable(file))
+}
+
+fn executable(file: &Path) -> bool {
+    std::fs::metadata(file)
+        .is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+}

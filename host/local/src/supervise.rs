@@ -1,0 +1,124 @@
+//! A pod as processes: its folders, its sandbox, its containers in order, their probes, and its end.
+
+mod container;
+mod pod;
+mod projection;
+mod status;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use nix::sys::signal::Signal;
+use outrigger_shutdown::Tasks;
+use tokio::process::Command;
+use tokio::sync::{Notify, mpsc, watch};
+
+use crate::controller::Backoff;
+use crate::entry::{self, ContainerSpec};
+use crate::events::Events;
+use crate::forward::hub::Control;
+use crate::log_lines::Logs;
+use crate::network::Network;
+use crate::plan::{PodPlan, Projection};
+
+pub use projection::{ProjectError, project};
+pub use status::{ContainerState, ContainerStatus, PodStatus};
+
+/// How a container's description becomes a command.
+pub type Launch = fn(&ContainerSpec) -> Result<Command, String>;
+
+/// Where the ports of a pod can be reached from this machine.
+pub type Outside = Arc<dyn Fn(IpAddr, u16) -> SocketAddr + Send + Sync>;
+
+/// What pods stand on.
+#[derive(Clone)]
+pub struct Ground {
+    /// The bridge; none in plain mode.
+    pub network: Option<Arc<Network>>,
+    /// The front, which listens for the pods; none where their addresses can be reached directly.
+    pub forward: Option<Arc<Control>>,
+    /// Where a pod's port should be reached.
+    pub outside: Outside,
+    /// How containers are started.
+    pub launch: Launch,
+    /// What they write.
+    pub logs: Logs,
+    /// What happens.
+    pub events: Events,
+    /// Who runs.
+    pub tasks: Tasks,
+    /// How long they wait for a restart.
+    pub backoff: Backoff,
+}
+
+impl std::fmt::Debug for Ground {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ground").finish_non_exhaustive()
+    }
+}
+
+/// [`entry::command`], the way in which containers are started outside of tests.
+pub fn launch(spec: &ContainerSpec) -> Result<Command, String> {
+    entry::command(spec).map_err(|error| error.to_string())
+}
+
+/// What a pod is told.
+#[derive(Debug, Clone)]
+pub enum PodOrder {
+    /// Stop in order, then end.
+    Terminate,
+    /// A signal to a container; none = the workload's.
+    Signal {
+        /// Which.
+        container: Option<String>,
+        /// What.
+        signal: Signal,
+    },
+    /// Stop the workload's container and start it again, without back-off.
+    Restart {
+        /// Why.
+        reason: String,
+        /// What asks it to stop; SIGTERM unless said otherwise.
+        signal: Option<Signal>,
+    },
+    /// Put other files into the volumes that come from objects.
+    Project(Vec<Projection>),
+}
+
+/// A pod that runs.
+#[derive(Debug)]
+pub struct Pod {
+    /// What it was made from.
+    pub plan: Arc<PodPlan>,
+    status: watch::Receiver<PodStatus>,
+    orders: mpsc::Sender<PodOrder>,
+}
+
+impl Pod {
+    /// Starts a pod. `changed` is notified whenever its status changes.
+    pub fn start(plan: PodPlan, ground: &Ground, changed: Arc<Notify>) -> Self {
+        let plan = Arc::new(plan);
+        let (sender, status) = watch::channel(PodStatus::new(&plan));
+        let (orders, receiver) = mpsc::channel(32);
+        let state = status::Shared::new(sender, ground.events.clone(), changed);
+        let running = pod::run(Arc::clone(&plan), ground.clone(), state, receiver);
+        ground
+            .tasks
+            .spawn_short(format!("pod {}", plan.name), running);
+        Self {
+            plan,
+            status,
+            orders,
+        }
+    }
+
+    /// How it is.
+    pub fn status(&self) -> PodStatus {
+        self.status.borrow().clone()
+    }
+
+    /// Tells it something. False when it is too busy or has ended.
+    pub fn order(&self, order: PodOrder) -> bool {
+        self.orders.try_send(order).is_ok()
+    }
+}
