@@ -1,6 +1,6 @@
 //! `/metrics`: our own series, the workload's and the plugin's, in one exposition.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -32,8 +32,8 @@ pub use self::derived::{DERIVED_ROWS_MAX, Problem, derived};
 pub use self::encode::{Format, encode, points};
 pub use self::family::{Family, Kind, Sample, Value};
 pub use self::own::{Seen, View, own};
-pub use self::recorder::{BUCKETS, Histogram, Recorded, Recorder};
-pub use self::text::{ParseError, parse};
+pub use self::recorder::{BUCKETS, Histogram, Recorded, Recorder, Series};
+pub use self::text::{ParseError, SAMPLES_MAX, parse};
 pub use self::timed::Timed;
 
 /// For how long what was gathered answers further scrapes: several scrapers cost one look.
@@ -292,7 +292,7 @@ impl Inner {
                 0.0
             }
             Ok(batch) => {
-                let taken: HashSet<String> =
+                let taken: BTreeSet<String> =
                     families.iter().flat_map(Family::sample_names).collect();
                 let (own, problems) = derived(&batch, &taken, constant);
                 families.extend(own);

@@ -160,10 +160,7 @@ impl Timeline {
 
     /// How many entries did not reach the disk, because it is too slow or fails.
     pub fn unwritten(&self) -> u64 {
-        self.inner
-            .journal
-            .as_ref()
-            .map_or(0, |journal| journal.unwritten())
+        self.inner.journal.as_ref().map_or(0, Journal::unwritten)
     }
 
     /// Waits until everything on record so far has been handed to the file; call it before the end

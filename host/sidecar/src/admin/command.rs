@@ -37,7 +37,7 @@ struct Drain {
 pub(super) async fn drain(State(shared): State<Shared>, body: String) -> Response {
     let asked: Drain = match read(&body) {
         Ok(asked) => asked,
-        Err(refusal) => return refusal,
+        Err(refusal) => return *refusal,
     };
     let reason = match asked.reason.as_deref() {
         None => DrainReason::Manual,
@@ -70,7 +70,7 @@ pub(super) async fn log(State(shared): State<Shared>) -> Response {
 pub(super) async fn set_log(State(shared): State<Shared>, body: String) -> Response {
     let asked: Filter = match read(&body) {
         Ok(asked) => asked,
-        Err(refusal) => return refusal,
+        Err(refusal) => return *refusal,
     };
     let before = shared.log.current();
     match shared.log.set(&asked.filter) {
@@ -87,12 +87,12 @@ pub(super) async fn set_log(State(shared): State<Shared>, body: String) -> Respo
 }
 
 /// A JSON body; an empty one is an empty object. The content type does not matter on this socket.
-fn read<T: for<'a> Deserialize<'a>>(body: &str) -> Result<T, Response> {
+fn read<T: for<'a> Deserialize<'a>>(body: &str) -> Result<T, Box<Response>> {
     let body = if body.trim().is_empty() { "{}" } else { body };
     serde_json::from_str(body).map_err(|error| {
-        refused(
+        Box::new(refused(
             StatusCode::BAD_REQUEST,
             format!("the body cannot be read: {error}"),
-        )
+        ))
     })
 }

@@ -154,17 +154,17 @@ impl Pod {
     }
 
     async fn get(&self, path: &str) -> (u16, Value) {
-        json_of(self.send(request(Method::GET, path, "")).await)
+        json_of(&self.send(request(Method::GET, path, "")).await)
     }
 
     async fn command(&self, method: Method, path: &str, body: &str) -> (u16, Value) {
         let stream = UnixStream::connect(&self.socket).await.unwrap();
         let answer = exchange(stream, request(method, path, body), 1 << 20).await;
-        json_of(answer.unwrap())
+        json_of(&answer.unwrap())
     }
 }
 
-fn json_of(answer: Response<Bytes>) -> (u16, Value) {
+fn json_of(answer: &Response<Bytes>) -> (u16, Value) {
     let status = answer.status().as_u16();
     (
         status,
@@ -210,7 +210,7 @@ async fn the_pre_stop_hook_drains_for_who_has_the_token() {
     let mut hook = request(Method::GET, "/pre-stop?reason=rolling-update", "");
     let token = "Bearer hush".parse().unwrap();
     hook.headers_mut().insert(header::AUTHORIZATION, token);
-    let (status, outcome) = json_of(pod.send(hook).await);
+    let (status, outcome) = json_of(&pod.send(hook).await);
     assert_eq!(status, 200);
     assert_eq!(outcome["reason"], "rolling-update");
     assert_eq!(outcome["complete"], true);
@@ -223,13 +223,13 @@ async fn the_pre_stop_hook_drains_for_who_has_the_token() {
 async fn nothing_that_changes_is_seen_by_the_pods_network() {
     let pod = pod().await;
     for path in ["/reload", "/drain", "/log", "/swap", "/nothing"] {
-        let (status, body) = json_of(pod.send(request(Method::POST, path, "")).await);
+        let (status, body) = json_of(&pod.send(request(Method::POST, path, "")).await);
         assert_eq!(status, 404, "{path}");
         assert_eq!(body["error"], format!("there is no {path}"));
         let paths = body["paths"].as_array().unwrap();
         assert!(paths.contains(&json!("/ready")) && !paths.contains(&json!("/drain")));
     }
-    let (status, _) = json_of(pod.send(request(Method::POST, "/status", "")).await);
+    let (status, _) = json_of(&pod.send(request(Method::POST, "/status", "")).await);
     assert_eq!(status, 405);
 }
 

@@ -6,7 +6,9 @@ use super::{ProbeReason, ProbeReport};
 use crate::template::{FilesState, Gate};
 
 /// Whether the workload may start, after this much waiting. Once the cap has passed it may as soon
-/// as files are in place, whatever else it waits for; without files it never may.
+/// as files are in place, even if names that it waits for do not resolve. The cap moves neither
+/// missing files nor a plugin that says that a start would harm the data: those fail the gate, with
+/// the reason, for as long as they last.
 pub fn start_gate(files: &FilesState, waited: Duration, cap: Duration) -> ProbeReport {
     let Gate::Waiting(reason) = &files.gate else {
         return ProbeReport::passing();
@@ -19,6 +21,9 @@ pub fn start_gate(files: &FilesState, waited: Duration, cap: Duration) -> ProbeR
             "files-missing"
         };
         return ProbeReport::failing(code, reason);
+    }
+    if files.plan.as_ref().is_some_and(|plan| !plan.may_start) {
+        return ProbeReport::failing("start-unsafe", reason);
     }
     if waited < cap {
         return ProbeReport::failing("start-held", reason);
@@ -33,8 +38,24 @@ pub fn start_gate(files: &FilesState, waited: Duration, cap: Duration) -> ProbeR
 
 #[cfg(test)]
 mod tests {
+    use outrigger_plugin_host::Plan;
+
     use super::*;
     use crate::health::test_profile::files;
+
+    #[test]
+    fn a_plugin_that_holds_the_start_is_not_moved_by_the_cap() {
+        let mut state = files(Gate::Waiting("two majorities could form".to_owned()), Some(1));
+        state.plan = Some(Plan {
+            outputs: Vec::new(),
+            seeds: Vec::new(),
+            may_start: false,
+            reason: "two majorities could form".to_owned(),
+        });
+        let report = start_gate(&state, Duration::from_secs(999), Duration::from_mins(1));
+        assert!(!report.pass);
+        assert_eq!(report.reasons[0].code, "start-unsafe");
+    }
 
     #[test]
     fn the_gate_opens_with_the_files_and_never_without_them() {
@@ -49,7 +70,7 @@ mod tests {
         ];
         for (gate, set, waited, pass, code) in table {
             let state = files(gate.clone(), set);
-            let report = start_gate(&state, Duration::from_secs(waited), Duration::from_secs(60));
+            let report = start_gate(&state, Duration::from_secs(waited), Duration::from_mins(1));
             let codes: Vec<&str> = report.reasons.iter().map(|r| r.code.as_str()).collect();
             assert_eq!(
                 (report.pass, codes.join(",").as_str()),

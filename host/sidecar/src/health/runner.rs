@@ -139,10 +139,9 @@ impl Runner {
                 break;
             }
             let capped = async {
-                if waited < cap {
-                    tokio::time::sleep(cap - waited).await;
-                } else {
-                    std::future::pending::<()>().await;
+                match cap.checked_sub(waited) {
+                    Some(left) if !left.is_zero() => tokio::time::sleep(left).await,
+                    _ => std::future::pending().await,
                 }
             };
             // A closed channel means that its room has ended, and with it the sidecar.

@@ -54,7 +54,7 @@ pub(crate) fn loaded() -> Loaded {
         env: BTreeMap::new(),
         secrets: BTreeMap::new(),
         start: Start {
-            cap: Duration::from_secs(60),
+            cap: Duration::from_mins(1),
             wait_for: WaitFor::All,
         },
         health: Health {

@@ -40,6 +40,10 @@ pub struct DrainOutcome {
     pub took_ms: u64,
 }
 
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde's `serialize_with` hands over a reference to the field"
+)]
 fn word<S: serde::Serializer>(reason: &DrainReason, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(reason.as_str())
 }

@@ -184,7 +184,7 @@ impl Pod {
                 .any(|entry| entry.message.contains(text))
             {}
         };
-        tokio::time::timeout(Duration::from_secs(60), found)
+        tokio::time::timeout(Duration::from_mins(1), found)
             .await
             .unwrap_or_else(|_| panic!("`{text}` is not among {:?}", self.told()));
     }
@@ -192,7 +192,7 @@ impl Pod {
     async fn until_phase(&self, wanted: &str) {
         let mut phase = self.lifecycle.phase();
         tokio::time::timeout(
-            Duration::from_secs(60),
+            Duration::from_mins(1),
             phase.wait_for(|phase| phase.as_str() == wanted),
         )
         .await

@@ -71,7 +71,7 @@ impl fmt::Display for Problem {
 /// families that are in the exposition already, `constant` the labels that every sample gets.
 pub fn derived(
     batch: &Batch,
-    taken: &HashSet<String>,
+    taken: &BTreeSet<String>,
     constant: &[(String, String)],
 ) -> (Vec<Family>, BTreeMap<Problem, String>) {
     let mut problems: BTreeMap<Problem, String> = BTreeMap::new();
@@ -84,7 +84,7 @@ pub fn derived(
     }
     let mut families: Vec<Family> = Vec::new();
     let mut places: BTreeMap<String, Option<usize>> = BTreeMap::new();
-    let mut names: HashSet<String> = taken.clone();
+    let mut names = taken.clone();
     let mut samples: HashSet<(usize, Vec<(String, String)>)> = HashSet::new();
     for (row, sample) in batch.samples().enumerate() {
         if row >= DERIVED_ROWS_MAX {
@@ -92,12 +92,9 @@ pub fn derived(
             break;
         }
         let place = *places.entry(sample.family.name.clone()).or_insert_with(|| {
-            let family = match family(sample.family) {
-                Some(family) => family,
-                None => {
-                    note(Problem::Name, sample.family.name.clone());
-                    return None;
-                }
+            let Some(family) = family(sample.family) else {
+                note(Problem::Name, sample.family.name.clone());
+                return None;
             };
             let own = family.sample_names();
             if own.iter().any(|name| names.contains(name)) {
@@ -195,7 +192,9 @@ mod tests {
         }
     }
 
-    fn batch(rows: &[(&str, MetricKind, &[(&str, &str)], f64)]) -> Batch {
+    type Row<'a> = (&'a str, MetricKind, &'a [(&'a str, &'a str)], f64);
+
+    fn batch(rows: &[Row<'_>]) -> Batch {
         let mut builder = BatchBuilder::default();
         for (name, kind, labels, value) in rows {
             builder.push(&given(name, *kind), labels, *value);
@@ -203,8 +202,8 @@ mod tests {
         builder.finish()
     }
 
-    fn problems(rows: &[(&str, MetricKind, &[(&str, &str)], f64)]) -> (usize, String) {
-        let taken = HashSet::from(["outrigger_peers".to_owned(), "taken".to_owned()]);
+    fn problems(rows: &[Row<'_>]) -> (usize, String) {
+        let taken = BTreeSet::from(["outrigger_peers".to_owned(), "taken".to_owned()]);
         let constant = [("cluster".to_owned(), "prod".to_owned())];
         let (families, problems) = derived(&batch(rows), &taken, &constant);
         let words: Vec<&str> = problems.keys().map(|problem| problem.as_str()).collect();
@@ -217,7 +216,6 @@ mod tests {
     #[test]
     fn what_fits_is_shown_and_what_does_not_is_named() {
         use MetricKind::{Counter, Gauge};
-        type Row<'a> = (&'a str, MetricKind, &'a [(&'a str, &'a str)], f64);
         let table: &[(&[Row<'_>], (usize, &str))] = &[
             (
                 &[
@@ -260,11 +258,11 @@ mod tests {
     #[test]
     fn beyond_the_cap_samples_are_left_out_and_that_is_said() {
         let mut builder = BatchBuilder::default();
-        for row in 0..DERIVED_ROWS_MAX + 1 {
+        for row in 0..=DERIVED_ROWS_MAX {
             let row = row.to_string();
             builder.push(&given("db", MetricKind::Gauge), &[("row", &row)], 1.0);
         }
-        let (families, problems) = derived(&builder.finish(), &HashSet::new(), &[]);
+        let (families, problems) = derived(&builder.finish(), &BTreeSet::new(), &[]);
         assert_eq!(families[0].samples.len(), DERIVED_ROWS_MAX);
         assert_eq!(problems[&Problem::Cap], "2001 samples");
     }
@@ -283,7 +281,7 @@ mod tests {
             }
             let mut batch = builder.finish();
             batch.pairs.extend(columns);
-            let (families, _) = derived(&batch, &HashSet::new(), &[]);
+            let (families, _) = derived(&batch, &BTreeSet::new(), &[]);
             let samples: usize = families.iter().map(|f| f.samples.len()).sum();
             let text = encode(&families, &[], Format::OpenMetrics).unwrap();
             let lines = text.lines().filter(|line| !line.starts_with('#')).count();
