@@ -45,7 +45,10 @@ mod tests {
 
     #[test]
     fn a_plugin_that_holds_the_start_is_not_moved_by_the_cap() {
-        let mut state = files(Gate::Waiting("two majorities could form".to_owned()), Some(1));
+        let mut state = files(
+            Gate::Waiting("two majorities could form".to_owned()),
+            Some(1),
+        );
         state.plan = Some(Plan {
             outputs: Vec::new(),
             seeds: Vec::new(),
