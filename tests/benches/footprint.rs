@@ -133,9 +133,8 @@ async fn up(effort: &Effort) {
         let up = Up::start(example.path(), &[]).await;
         eventually(Duration::from_secs(90), "all replicas are ready", async || {
             let ps = up.ps().await?;
-            let pods = ps["pods"].as_array().cloned().unwrap_or_default();
-            let ready = pods.iter().filter(|pod| pod["ready"] == true).count();
-            if ready == 3 { Ok(()) } else { Err(ps.to_string()) }
+            let set = &ps["stateful-sets"][0];
+            if set["settled"] == true { Ok(()) } else { Err(ps.to_string()) }
         })
         .await;
         times.push(begun.elapsed());

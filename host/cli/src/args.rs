@@ -79,6 +79,14 @@ pub(crate) struct Target {
     pub(crate) state: Option<PathBuf>,
 }
 
+/// How long a command waits for what it has begun.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Wait {
+    /// How long all replicas may take to be ready again
+    #[arg(long, value_name = "SPAN", default_value = "300s", value_parser = span)]
+    pub(crate) timeout: Duration,
+}
+
 /// `outrigger ps`.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Ps {
@@ -108,6 +116,9 @@ pub(crate) struct Scale {
     pub(crate) target: Target,
     /// How many
     pub(crate) replicas: u32,
+    /// Which StatefulSet, where there are several
+    #[arg(long = "statefulset", value_name = "NAME")]
+    pub(crate) stateful_set: Option<String>,
 }
 
 /// `outrigger restart`.
@@ -115,6 +126,8 @@ pub(crate) struct Scale {
 pub(crate) struct Restart {
     #[command(flatten)]
     pub(crate) target: Target,
+    #[command(flatten)]
+    pub(crate) wait: Wait,
     /// The replica's pod
     pub(crate) pod: String,
 }
@@ -124,6 +137,11 @@ pub(crate) struct Restart {
 pub(crate) struct Roll {
     #[command(flatten)]
     pub(crate) target: Target,
+    #[command(flatten)]
+    pub(crate) wait: Wait,
+    /// Which StatefulSet, where there are several
+    #[arg(long = "statefulset", value_name = "NAME")]
+    pub(crate) stateful_set: Option<String>,
 }
 
 /// `outrigger kill`.

@@ -7,10 +7,11 @@ mod env;
 mod error_report;
 mod exit_code;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use outrigger_local::{entry, up};
 
 use crate::args::{Args, Command};
 
@@ -19,9 +20,10 @@ fn main() -> ExitCode {
     // because namespaces and limits are a whole process's.
     let raw: Vec<OsString> = std::env::args_os().collect();
     match raw.get(1).and_then(|first| first.to_str()) {
-        Some("__compile") => return outrigger_plugin_host::compile_child(),
-        Some(entry) if entry.starts_with("__") => {
-            return outrigger_local::entry::run(raw.get(1..).unwrap_or_default());
+        Some("__compile") => return ExitCode::from(outrigger_plugin_host::compile_child()),
+        Some(up::HUB_PROCESS) => return up::run_hub(raw.get(2..).unwrap_or_default()),
+        Some(name) if entry::is_entry_point(OsStr::new(name)) => {
+            return entry::run(raw.get(1..).unwrap_or_default());
         }
         _ => {}
     }

@@ -5,12 +5,15 @@ pub mod config;
 pub mod control;
 pub mod discovery;
 pub mod files;
+pub mod health;
+pub mod lifecycle;
 pub mod limits;
+pub mod metrics;
 pub mod reload;
 pub mod secrets;
+mod sidecar;
 pub mod template;
 pub mod timeline;
 pub mod transport;
-pub mod health;
-pub mod lifecycle;
-pub mod metrics;
+
+pub use self::sidecar::{Ended, Sidecar, SidecarError, SidecarSetup};

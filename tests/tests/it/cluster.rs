@@ -276,7 +276,7 @@ async fn a_roll_restarts_all_with_the_leader_last_and_no_request_fails() {
             if up
                 .events()
                 .iter()
-                .any(|event| event["event"] == "roll-finished")
+                .any(|event| event["event"] == "roll-done")
             {
                 return written;
             }

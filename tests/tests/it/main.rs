@@ -1,7 +1,6 @@
 //! Real agdb servers under `outrigger up`, driven as a user drives them.
 
 mod cluster;
-mod faults;
 mod pods;
 mod refusals;
 mod reload;

@@ -31,7 +31,7 @@ fn pod(value: &Value) -> Pod {
     let text = |key: &str| value[key].as_str().map(str::to_owned);
     Pod {
         name: text("name").unwrap_or_default(),
-        ready: value["ready"].as_bool().unwrap_or_default(),
+        ready: value["phase"] == "ready",
         role: text("role"),
         restarts: value["restarts"].as_u64().unwrap_or_default(),
         address: value["reachable"]["api"]

@@ -50,7 +50,7 @@ mod tests {
             Some(1),
         );
         state.plan = Some(Plan {
-            outputs: Vec::new(),
+            outputs: std::collections::BTreeMap::new(),
             seeds: Vec::new(),
             may_start: false,
             reason: "two majorities could form".to_owned(),

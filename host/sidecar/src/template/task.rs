@@ -243,8 +243,12 @@ impl RenderTask {
     /// How long until something is tried again; none when nothing is open.
     fn wait(&self) -> Option<Duration> {
         let state = self.state.borrow();
-        let open = state.refusal.is_some() || !self.owed.is_empty() || !state.gate.is_ready();
-        open.then_some(self.retry)
+        if state.refusal.is_some() || !self.owed.is_empty() {
+            return Some(self.retry);
+        }
+        // A plugin that holds the start waits for others, and the start should not wait longer than
+        // they do: no back-off.
+        (!state.gate.is_ready()).then_some(RETRY)
     }
 
     /// One render, from what goes in to what stands.

@@ -1,0 +1,75 @@
+//! `outrigger sidecar`: the runtime beside one replica.
+
+use std::ffi::OsString;
+use std::io::IsTerminal as _;
+use std::time::Duration;
+
+use outrigger_plugin_host::Compiler;
+use outrigger_sidecar::config::{self, Config};
+use outrigger_sidecar::{Ended, Sidecar, SidecarError, SidecarSetup};
+use outrigger_telemetry::{LogConfig, LogFormat, Telemetry};
+
+use crate::builtins::BUILTINS;
+use crate::env;
+use crate::error_report::Failure;
+use crate::exit_code::Exit;
+
+/// How long the last traces and metrics may take to be exported.
+const FLUSH_WITHIN: Duration = Duration::from_secs(2);
+
+/// Runs it until it is told to end.
+pub(crate) fn run() -> Result<Exit, Failure> {
+    let config = Config::from_env(&env::read)?;
+    // One thread for everything but guests: a sidecar has little to do and should stay small.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let outcome = runtime.block_on(sidecar(config));
+    runtime.shutdown_background();
+    outcome
+}
+
+async fn sidecar(config: Config) -> Result<Exit, Failure> {
+    let telemetry = telemetry(&config)?;
+    let signals = outrigger_shutdown::signals()?;
+    let setup = SidecarSetup {
+        config,
+        builtins: BUILTINS,
+        compiler: compiler()?,
+        log: telemetry.log(),
+        otlp: telemetry.metrics(),
+    };
+    let exit = match Sidecar::start(setup).await {
+        Ok(sidecar) => match sidecar.run(signals).await {
+            Ended::InOrder(_) => Ok(Exit::Done),
+            Ended::Fault(fault) => Err(fault.into()),
+        },
+        Err(SidecarError::BadInput(findings)) => Err(findings.into()),
+        Err(error) => Err(error.into()),
+    };
+    telemetry.shutdown(FLUSH_WITHIN).await;
+    exit
+}
+
+fn telemetry(config: &Config) -> Result<Telemetry, Failure> {
+    let format = match config.log_format {
+        Some(config::LogFormat::Json) => LogFormat::Json,
+        Some(config::LogFormat::Text) => LogFormat::Text,
+        None if std::io::stderr().is_terminal() => LogFormat::Text,
+        None => LogFormat::Json,
+    };
+    let identity = &config.identity;
+    let resource = [
+        ("service.name", "outrigger-sidecar".to_owned()),
+        ("k8s.namespace.name", identity.namespace.clone()),
+        ("k8s.statefulset.name", identity.stateful_set.clone()),
+        ("k8s.pod.name", identity.pod()),
+    ];
+    let color = std::io::stderr().is_terminal() && env::read("NO_COLOR").is_none();
+    let log = LogConfig { filter: config.log_filter.clone(), format, color };
+    Ok(outrigger_telemetry::init(&log, config.otlp_endpoint.as_deref(), resource)?)
+}
+
+/// Components that are not built in are compiled by this same program, in a process of its own.
+fn compiler() -> Result<Compiler, Failure> {
+    let own = std::env::current_exe()?;
+    Ok(Compiler::Child(vec![own.into_os_string(), OsString::from("__compile")]))
+}

@@ -1,1 +1,0 @@
-//! A plugin that misbehaves costs its own calls and nothing else.
