@@ -53,7 +53,7 @@ const TURN: Duration = Duration::from_secs(25);
 pub struct PsAnswer {
     /// What it was started with.
     pub info: Info,
-    /// Its StatefulSets.
+    /// Its `StatefulSet`s.
     pub stateful_sets: Vec<SetRow>,
 }
 
@@ -120,7 +120,7 @@ pub struct PodRow {
 /// What the server needs.
 #[derive(Debug, Clone)]
 pub struct Api {
-    /// The controllers by the names of their StatefulSets.
+    /// The controllers by the names of their `StatefulSet`s.
     pub controllers: Arc<BTreeMap<String, Controller>>,
     /// What containers write.
     pub logs: Logs,

@@ -5,6 +5,7 @@ pub mod dns;
 pub mod entry;
 pub mod events;
 pub mod forward;
+mod hex;
 pub mod hub_api;
 pub mod hub_client;
 pub mod kubelet_probe;

@@ -29,6 +29,8 @@ pub use volume::{FileContent, Projection};
 
 /// The port of the sidecar.
 pub const SIDECAR_PORT: u16 = 7070;
+/// The path of the sidecar's pre-stop hook.
+pub const PRE_STOP: &str = "/pre-stop";
 /// The name of the sidecar's container.
 pub const SIDECAR: &str = "outrigger";
 

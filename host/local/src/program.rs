@@ -9,7 +9,7 @@ use outrigger_profile::Finding;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 
-use crate::manifest::{Install, Manifests, without_tag};
+use crate::manifest::{Install, Manifests, ProgramEntry, without_tag};
 use crate::plan::Program;
 
 /// What stands for the images, and what is missing.
@@ -87,11 +87,11 @@ pub enum InstallError {
     },
 }
 
-/// Finds the program of each image that the StatefulSets name.
+/// Finds the program of each image that the manifests name.
 pub fn resolve(manifests: &Manifests, cache: &Path, path: &[PathBuf]) -> (Programs, Vec<Finding>) {
     let mut programs = Programs::default();
     let mut findings = Vec::new();
-    let mut told = BTreeSet::new();
+    let mut seen = BTreeSet::new();
     for set in &manifests.stateful_sets {
         let Some(pod) = &set.object.spec.template.spec else {
             continue;
@@ -106,99 +106,98 @@ pub fn resolve(manifests: &Manifests, cache: &Path, path: &[PathBuf]) -> (Progra
                 else {
                     continue;
                 };
+                if !seen.insert(image) {
+                    continue;
+                }
+                let place = format!("spec.template.spec.{field}[{index}].image");
                 let entry = manifests.programs.iter().find(|entry| entry.matches(image));
-                let own_command = container
-                    .command
-                    .as_ref()
-                    .and_then(|command| command.first());
-                match entry {
-                    Some(entry) => {
-                        let found = of_entry(entry, image, cache, path, &mut programs);
-                        if !found && entry.install.is_none() && told.insert(image.to_owned()) {
-                            let place = format!("spec.template.spec.{field}[{index}].image");
-                            findings.push(set.origin.locate(
-                                Finding::error(
-                                    place,
-                                    format!("its program `{}` is not on PATH", entry.command[0]),
-                                )
-                                .hint("install it, or add `install:` to its entry in `kind: Local`"),
-                            ));
-                        }
-                    }
-                    None => {
-                        // The manifest's own command, or a program that is called as the image.
-                        let name = own_command.map_or_else(
-                            || without_tag(image).rsplit('/').next().unwrap_or(image),
-                            String::as_str,
-                        );
-                        if let Some(found) = on_path(name, path) {
-                            let entry_point = vec![found.to_string_lossy().into_owned()];
-                            let program = Program { entry_point };
-                            programs.by_image.insert(image.to_owned(), program);
-                        } else if told.insert(image.to_owned()) {
-                            let place = format!("spec.template.spec.{field}[{index}].image");
-                            findings.push(set.origin.locate(
-                                Finding::error(
-                                    place,
-                                    format!("no program of this machine stands for `{image}`"),
-                                )
-                                .hint(format!(
-                                    "put `{name}` on PATH, or add a `kind: Local` with `programs: \
-                                     [{{image: {}, command: [PROGRAM]}}]`",
-                                    without_tag(image)
-                                )),
-                            ));
-                        }
-                    }
+                let problem = match entry {
+                    Some(entry) => of_entry(entry, image, cache, path, &mut programs),
+                    None => without_entry(image, container.command.as_ref(), path, &mut programs),
+                };
+                if let Err((problem, hint)) = problem {
+                    let finding = Finding::error(place, problem).hint(hint);
+                    findings.push(set.origin.locate(finding));
                 }
             }
         }
     }
-    programs.missing.sort_by(|a, b| a.image.cmp(&b.image));
-    programs.missing.dedup();
     (programs, findings)
+}
+
+/// What is wrong, and what to do.
+type Problem = (String, String);
+
+/// The manifest's own command, or a program that is called as the image.
+fn without_entry(
+    image: &str,
+    command: Option<&Vec<String>>,
+    path: &[PathBuf],
+    programs: &mut Programs,
+) -> Result<(), Problem> {
+    let bare = without_tag(image);
+    let name = command
+        .and_then(|command| command.first())
+        .map_or_else(|| bare.rsplit('/').next().unwrap_or(bare), String::as_str);
+    let Some(found) = on_path(name, path) else {
+        return Err((
+            format!("no program of this machine stands for `{image}`"),
+            format!(
+                "put `{name}` on PATH, or add a `kind: Local` with `programs: [{{image: {bare}, \
+                 command: [PROGRAM]}}]`"
+            ),
+        ));
+    };
+    let entry_point = vec![found.to_string_lossy().into_owned()];
+    programs
+        .by_image
+        .insert(image.to_owned(), Program { entry_point });
+    Ok(())
 }
 
 /// Takes a program over from the cache or from `PATH`; notes it as missing where it can be had.
 fn of_entry(
-    entry: &crate::manifest::ProgramEntry,
+    entry: &ProgramEntry,
     image: &str,
     cache: &Path,
     path: &[PathBuf],
     programs: &mut Programs,
-) -> bool {
-    let Some(name) = entry.command.first() else {
-        return false;
+) -> Result<(), Problem> {
+    let Some((name, rest)) = entry.command.split_first() else {
+        return Ok(());
     };
-    // The version that is asked for is in the cache; whatever is on PATH may be another one.
-    let installed = entry
-        .install
-        .as_ref()
-        .map(|install| root_of(install, cache).join("bin").join(name));
-    let found = match &installed {
-        Some(file) if executable(file) => Some(file.clone()),
-        Some(_) => None,
-        None => on_path(name, path),
+    let found = match &entry.install {
+        None => on_path(name, path).ok_or_else(|| {
+            (
+                format!("its program `{name}` is not on PATH"),
+                "install it, or add `install:` to its entry in `kind: Local`".to_owned(),
+            )
+        })?,
+        // The version that is asked for is in the cache; what is on PATH may be another one.
+        Some(install) => {
+            let file = root_of(install, cache).join("bin").join(name);
+            let install = command(install, cache);
+            // Two images may stand for one program.
+            let known = programs
+                .missing
+                .iter()
+                .any(|missing| missing.command == install);
+            if !known && !executable(&file) {
+                programs.missing.push(Missing {
+                    image: image.to_owned(),
+                    program: name.clone(),
+                    command: install,
+                });
+            }
+            file
+        }
     };
-    let rest = entry.command.iter().skip(1).cloned();
-    let at = |file: &Path| {
-        let mut entry_point = vec![file.to_string_lossy().into_owned()];
-        entry_point.extend(rest.clone());
-        Program { entry_point }
-    };
-    if let Some(file) = &found {
-        programs.by_image.insert(image.to_owned(), at(file));
-        return true;
-    }
-    if let (Some(install), Some(file)) = (&entry.install, &installed) {
-        programs.by_image.insert(image.to_owned(), at(file));
-        programs.missing.push(Missing {
-            image: image.to_owned(),
-            program: name.clone(),
-            command: command(install, cache),
-        });
-    }
-    false
+    let mut entry_point = vec![found.to_string_lossy().into_owned()];
+    entry_point.extend_from_slice(rest);
+    programs
+        .by_image
+        .insert(image.to_owned(), Program { entry_point });
+    Ok(())
 }
 
 /// The folder below which a program is installed.

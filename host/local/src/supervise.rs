@@ -62,11 +62,33 @@ pub fn launch(spec: &ContainerSpec) -> Result<Command, String> {
     entry::command(spec).map_err(|error| error.to_string())
 }
 
+/// Why a pod ends: the sidecar's drain is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// Fewer replicas are wanted.
+    ScaleDown,
+    /// Every replica is restarted.
+    Roll,
+    /// Somebody asked for it, or everything ends.
+    Asked,
+}
+
+impl Why {
+    /// The sidecar's word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ScaleDown => "scale-down",
+            Self::Roll => "rolling-update",
+            Self::Asked => "manual",
+        }
+    }
+}
+
 /// What a pod is told.
 #[derive(Debug, Clone)]
 pub enum PodOrder {
     /// Stop in order, then end.
-    Terminate,
+    Terminate(Why),
     /// A signal to a container; none = the workload's.
     Signal {
         /// Which.

@@ -30,6 +30,10 @@ pub const HUB_PROCESS: &str = "__up";
 
 /// What the user wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of the command line"
+)]
 pub struct UpOptions {
     /// Folders and files.
     pub inputs: Vec<PathBuf>,

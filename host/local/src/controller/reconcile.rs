@@ -39,6 +39,10 @@ pub struct Roll {
 
 /// What is seen of a pod.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts, as conditions of a pod are"
+)]
 pub struct PodSeen {
     /// New with each pod.
     pub uid: String,

@@ -15,7 +15,7 @@ use super::reconcile::{Action, Observed, PodSeen, Policy, Roll, State, reconcile
 use super::turns::Turns;
 use crate::events::Event;
 use crate::plan::{PlanError, PodPlan};
-use crate::supervise::{Ground, Pod, PodOrder, PodStatus};
+use crate::supervise::{Ground, Pod, PodOrder, PodStatus, Why};
 
 /// How often it looks even when nothing has changed: turns and readiness spans run out by time.
 const LOOK: Duration = Duration::from_secs(1);
@@ -277,7 +277,7 @@ impl Shell {
                     .collect();
                 self.state.roll = Some(Roll { pending });
             }
-            Order::Delete(ordinal) => self.tell(ordinal, PodOrder::Terminate)?,
+            Order::Delete(ordinal) => self.tell(ordinal, PodOrder::Terminate(Why::Asked))?,
             Order::Signal(ordinal, signal) => {
                 let container = None;
                 self.tell(ordinal, PodOrder::Signal { container, signal })?;
@@ -367,8 +367,15 @@ impl Shell {
         match action {
             Action::Create(ordinal) => self.create(*ordinal),
             Action::Delete(ordinal) => {
+                let why = if self.state.down {
+                    Why::Asked
+                } else if self.state.wanted().contains(ordinal) {
+                    Why::Roll
+                } else {
+                    Why::ScaleDown
+                };
                 if let Some(pod) = self.pods.get(ordinal) {
-                    pod.order(PodOrder::Terminate);
+                    pod.order(PodOrder::Terminate(why));
                 }
             }
             Action::RollDone => {
@@ -482,7 +489,7 @@ fn new_uid() -> Result<String, String> {
     getrandom::fill(&mut bytes).map_err(|error| format!("no random numbers: {error}"))?;
     bytes[6] = bytes[6] & 0x0f | 0x40;
     bytes[8] = bytes[8] & 0x3f | 0x80;
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = crate::hex::of(&bytes);
     Ok([
         &hex[..8],
         &hex[8..12],

@@ -201,8 +201,8 @@ impl Reader {
                 let programs = local_kind::decode(json, &origin, findings);
                 self.manifests.programs.extend(programs);
             }
-            "Profile" => {} // A file behind the profile's ConfigMap that lies in the same folder.
-            "Namespace" => {}
+            // A Profile here is a file behind a ConfigMap that lies in the same folder.
+            "Profile" | "Namespace" => {}
             other => self.note(format!("kind {other} is ignored: `up` runs StatefulSets")),
         }
     }

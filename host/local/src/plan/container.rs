@@ -117,11 +117,15 @@ pub(super) fn into_plain(
             ..
         }) = probe
         {
-            command.iter_mut().for_each(|word| *word = remap.text(word));
+            for word in command {
+                *word = remap.text(word);
+            }
         }
     }
     if let Some(Hook::Exec(command)) = &mut plan.pre_stop {
-        command.iter_mut().for_each(|word| *word = remap.text(word));
+        for word in command {
+            *word = remap.text(word);
+        }
     }
 }
 
@@ -147,10 +151,10 @@ fn argv(
                 .file_name()
                 .map(std::ffi::OsStr::to_os_string)
         };
-        if let (Some(first), Some(known)) = (words.first_mut(), entry_point.first()) {
-            if name_of(first) == name_of(known) {
-                first.clone_from(known);
-            }
+        if let (Some(first), Some(known)) = (words.first_mut(), entry_point.first())
+            && name_of(first) == name_of(known)
+        {
+            first.clone_from(known);
         }
         words
     };

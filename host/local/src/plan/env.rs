@@ -17,12 +17,11 @@ pub(super) struct Environment {
 
 impl Environment {
     pub(super) fn set(&mut self, name: &str, value: String) {
-        match self.places.get(name) {
-            Some(place) => self.entries[*place].1 = value,
-            None => {
-                self.places.insert(name.to_owned(), self.entries.len());
-                self.entries.push((name.to_owned(), value));
-            }
+        if let Some(place) = self.places.get(name) {
+            self.entries[*place].1 = value;
+        } else {
+            self.places.insert(name.to_owned(), self.entries.len());
+            self.entries.push((name.to_owned(), value));
         }
     }
 

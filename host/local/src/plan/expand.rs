@@ -15,13 +15,12 @@ pub(super) fn expand(text: &str, value_of: &dyn Fn(&str) -> Option<String>) -> S
             .strip_prefix('(')
             .and_then(|inner| inner.split_once(')'))
         {
-            match value_of(name) {
-                Some(value) => result.push_str(&value),
-                None => {
-                    result.push_str("$(");
-                    result.push_str(name);
-                    result.push(')');
-                }
+            if let Some(value) = value_of(name) {
+                result.push_str(&value);
+            } else {
+                result.push_str("$(");
+                result.push_str(name);
+                result.push(')');
             }
             rest = after;
         } else {

@@ -286,7 +286,8 @@ fn etc(
 ) -> EtcFiles {
     let mut hosts =
         String::from("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n");
-    hosts += &format!("{}\t{host}\t{name}\n", input.ip);
+    let mut add = |line: String| hosts.push_str(&line);
+    add(format!("{}\t{host}\t{name}\n", input.ip));
     for alias in template.host_aliases.iter().flatten() {
         let names: Vec<&str> = alias
             .hostnames
@@ -294,7 +295,7 @@ fn etc(
             .flatten()
             .map(String::as_str)
             .collect();
-        hosts += &format!("{}\t{}\n", alias.ip, names.join("\t"));
+        add(format!("{}\t{}\n", alias.ip, names.join("\t")));
     }
     let resolv_conf = input.name_server.map_or_else(String::new, |server| {
         let search = Zone::search_list(DOMAIN, namespace).join(" ");

@@ -9,8 +9,8 @@ use serde_json::json;
 
 use super::container::{VolumeFolders, base_env};
 use super::{
-    Check, ContainerPlan, Hook, HttpGet, Mode, MountPlan, PodInput, PortPlan, ProbePlan, Probes,
-    Role, SIDECAR, SIDECAR_PORT,
+    Check, ContainerPlan, Hook, HttpGet, Mode, MountPlan, PRE_STOP, PodInput, PortPlan, ProbePlan,
+    Probes, Role, SIDECAR, SIDECAR_PORT,
 };
 
 /// Where the sidecar sees things in a pod.
@@ -20,7 +20,7 @@ const FILES_DIR: &str = "/run/outrigger";
 const STATE_DIR: &str = "/var/lib/outrigger";
 const VOLUMES_DIR: &str = "/volumes";
 /// Longer than the start gate's own cap, after which the sidecar says why.
-const STARTUP_RESERVE: Duration = Duration::from_secs(60);
+const STARTUP_RESERVE: Duration = Duration::from_mins(1);
 
 /// The sidecar's folders on this machine.
 pub(super) struct Dirs {
@@ -99,6 +99,8 @@ pub(super) fn plan(
         told.insert(name.clone(), volume.into());
     }
     let mut variables = base_env(input, facts.pod, Path::new("/"));
+    // For people, like everything else that `up` shows; the user's own choice comes after it.
+    variables.set(env::LOG_FORMAT.name, "text".to_owned());
     for (name, value) in input.sidecar_env {
         variables.set(name, value.clone());
     }
@@ -211,7 +213,7 @@ pub(super) fn into_workload(
         container.pre_stop = Some(Hook::Http(HttpGet {
             host: input.ip.to_string(),
             port: SIDECAR_PORT,
-            path: "/pre-stop".to_owned(),
+            path: PRE_STOP.to_owned(),
             headers: vec![(
                 "Authorization".to_owned(),
                 format!("Bearer {}", input.token),

@@ -13,11 +13,13 @@ use tokio::process::Child;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use super::Ground;
 use super::status::{ContainerState, Shared};
+use super::{Ground, Why};
 use crate::entry::{self, ContainerSpec, Mount, RunAs};
 use crate::kubelet_probe::{self, Outcome, Threshold};
-use crate::plan::{Check, ContainerPlan, Hook, PodPlan, ProbePlan, Role, SIDECAR};
+use crate::plan::{
+    Check, ContainerPlan, Hook, PRE_STOP, PodPlan, ProbePlan, Role, SIDECAR, SIDECAR_PORT,
+};
 
 /// The time that a container has after SIGTERM even when preStop took the whole grace period, as
 /// the kubelet gives it.
@@ -30,6 +32,8 @@ pub(super) enum ContainerOrder {
     Stop {
         /// By then it is killed.
         deadline: Deadline,
+        /// Why the pod ends.
+        why: Why,
     },
     /// A signal.
     Signal(Signal),
@@ -74,7 +78,7 @@ impl Container {
         let mut restarts = 0;
         loop {
             let began = Instant::now();
-            let end = match self.start().await {
+            let end = match self.start() {
                 Ok(mut child) => self.attend(&mut child, &mut orders).await,
                 Err(problem) => {
                     let name = &self.plan().name;
@@ -138,7 +142,7 @@ impl Container {
         }
     }
 
-    async fn start(&self) -> Result<Child, String> {
+    fn start(&self) -> Result<Child, String> {
         let spec = self.spec(self.plan().argv.iter().map(OsString::from).collect())?;
         let mut command = (self.ground.launch)(&spec)?;
         let mut child = command
@@ -234,7 +238,8 @@ impl Container {
                 reason = &mut probing => {
                     self.shared.tell(&self.plan().name, format!("is stopped: {reason}"));
                     let deadline = Deadline::after(self.pod.grace);
-                    let code = self.stop(child, deadline, Some(Signal::SIGTERM), true).await;
+                    let hook = self.plan().pre_stop.clone();
+                    let code = self.stop(child, deadline, Some(Signal::SIGTERM), hook).await;
                     return End::Ended(code);
                 }
                 order = orders.recv() => match order {
@@ -244,15 +249,16 @@ impl Container {
                     }
                     Some(ContainerOrder::Restart { signal }) => {
                         let deadline = Deadline::after(self.pod.grace);
-                        self.stop(child, deadline, Some(signal), false).await;
+                        self.stop(child, deadline, Some(signal), None).await;
                         return End::Replaced;
                     }
-                    Some(ContainerOrder::Stop { deadline }) => {
-                        let code = self.stop(child, deadline, Some(Signal::SIGTERM), true).await;
+                    Some(ContainerOrder::Stop { deadline, why }) => {
+                        let hook = self.plan().pre_stop.as_ref().map(|hook| told_why(hook, why));
+                        let code = self.stop(child, deadline, Some(Signal::SIGTERM), hook).await;
                         return End::Stopped(code);
                     }
                     None => {
-                        let code = self.stop(child, Deadline::after(LEAST), None, false).await;
+                        let code = self.stop(child, Deadline::after(LEAST), None, None).await;
                         return End::Stopped(code);
                     }
                 },
@@ -266,9 +272,9 @@ impl Container {
         child: &mut Child,
         deadline: Deadline,
         signal: Option<Signal>,
-        hook: bool,
+        hook: Option<Hook>,
     ) -> i32 {
-        if let Some(hook) = self.plan().pre_stop.as_ref().filter(|_| hook) {
+        if let Some(hook) = &hook {
             // A program that ends within the hook is not waited for any longer.
             tokio::select! {
                 status = child.wait() => return code_of(status),
@@ -473,6 +479,17 @@ impl Container {
             status.ready = false;
         });
     }
+}
+
+/// The sidecar's own hook hears why the pod ends; others stay as the manifest has them.
+fn told_why(hook: &Hook, why: Why) -> Hook {
+    let mut hook = hook.clone();
+    if let Hook::Http(get) = &mut hook
+        && (get.port, get.path.as_str()) == (SIDECAR_PORT, PRE_STOP)
+    {
+        get.path = format!("{PRE_STOP}?reason={}", why.as_str());
+    }
+    hook
 }
 
 /// What the sidecar's probes answer.

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 use super::container::{Container, ContainerOrder, LEAST};
 use super::projection::{ProjectError, project};
 use super::status::Shared;
-use super::{Ground, PodOrder};
+use super::{Ground, PodOrder, Why};
 use crate::entry::Sandbox;
 use crate::events::{Event, ReachablePort};
 use crate::forward::Wanted;
@@ -34,6 +34,7 @@ struct Life {
     orders: mpsc::Receiver<PodOrder>,
     running: Vec<Running>,
     terminating: bool,
+    why: Why,
 }
 
 pub(super) async fn run(
@@ -49,6 +50,7 @@ pub(super) async fn run(
         orders,
         running: Vec::new(),
         terminating: false,
+        why: Why::Asked,
     };
     let sandbox = life.prepare().await;
     if !life.terminating {
@@ -74,7 +76,7 @@ impl Life {
             }
             tokio::select! {
                 biased;
-                order = self.orders.recv() => self.obey(order.unwrap_or(PodOrder::Terminate)),
+                order = self.orders.recv() => self.obey(order.unwrap_or(PodOrder::Terminate(Why::Asked))),
                 done = &mut what => return Some(done),
             }
         }
@@ -82,8 +84,9 @@ impl Life {
 
     fn obey(&mut self, order: PodOrder) {
         match order {
-            PodOrder::Terminate => {
+            PodOrder::Terminate(why) => {
                 self.terminating = true;
+                self.why = why;
                 self.shared.change(|status| {
                     status.terminating = true;
                     status.role = None;
@@ -270,7 +273,13 @@ impl Life {
             self.running.iter().partition(|running| is_sidecar(running));
         for running in &others {
             // One that has ended takes no orders.
-            let _ignored = running.orders.send(ContainerOrder::Stop { deadline }).await;
+            let _ignored = running
+                .orders
+                .send(ContainerOrder::Stop {
+                    deadline,
+                    why: self.why,
+                })
+                .await;
         }
         for running in &others {
             // The container ended without a word: it is gone all the same.
@@ -278,7 +287,13 @@ impl Life {
         }
         for running in sidecars.iter().rev() {
             let deadline = Deadline::after(deadline.remaining().max(LEAST));
-            let _ignored = running.orders.send(ContainerOrder::Stop { deadline }).await;
+            let _ignored = running
+                .orders
+                .send(ContainerOrder::Stop {
+                    deadline,
+                    why: self.why,
+                })
+                .await;
             ended(running).await;
         }
     }

@@ -1,4 +1,4 @@
-//! Files from objects, swapped as one, as the kubelet's AtomicWriter does it.
+//! Files from objects, swapped as one, as the kubelet's `AtomicWriter` does it.
 //!
 //! A folder holds `..<time>/` with the files, the link `..data` to it, and a link for each file's
 //! first part into `..data`. New content is a new `..<time>/` and one rename of `..data`.
@@ -44,7 +44,7 @@ pub fn project(projection: &Projection) -> Result<bool, ProjectError> {
         return Ok(false);
     }
     // Of two swaps within one millisecond each needs its own name.
-    let fresh = (0_u32..)
+    let fresh = (0_u32..1000)
         .map(|try_| folder.join(format!("..{}_{try_}", now_unix_ms())))
         .find(|path| !path.exists())
         .unwrap_or_else(|| folder.join("..new"));

@@ -49,6 +49,10 @@ pub struct ContainerStatus {
 
 /// A pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts, as conditions of a pod are"
+)]
 pub struct PodStatus {
     /// Its name.
     pub name: String,
@@ -178,10 +182,11 @@ impl Shared {
             how(status);
             status.settle();
             let face = |status: &PodStatus| {
-                let reasons = if status.ready() {
-                    Vec::new()
-                } else {
+                let told = !status.ready() && !status.terminating;
+                let reasons = if told {
                     status.reasons.clone()
+                } else {
+                    Vec::new()
                 };
                 (status.phase(), status.role.clone(), reasons)
             };

@@ -102,7 +102,8 @@ impl Display {
             } => {
                 let mut text = phase_text(*phase, role.as_deref());
                 if let Some(reason) = reasons.first() {
-                    text += &format!(": {reason}");
+                    text.push_str(": ");
+                    text.push_str(reason);
                 }
                 if waiting {
                     self.progress.say(pod, &text);
@@ -192,6 +193,7 @@ pub fn table(answer: &PsAnswer) -> String {
         text += cells.join("  ").trim_end();
         text.push('\n');
     }
+    let mut lines = Vec::new();
     for set in &answer.stateful_sets {
         if !set.settled || set.rolling {
             let rolling = if set.rolling {
@@ -199,17 +201,21 @@ pub fn table(answer: &PsAnswer) -> String {
             } else {
                 ""
             };
-            text += &format!(
-                "{}: {} of {} ready{rolling}\n",
+            lines.push(format!(
+                "{}: {} of {} ready{rolling}",
                 set.name, set.ready, set.desired
-            );
+            ));
         }
         let waiting = |pod: &&PodRow| matches!(pod.phase, Phase::Starting | Phase::NotReady);
         for pod in set.pods.iter().filter(waiting) {
             for reason in &pod.reasons {
-                text += &format!("{}: {reason}\n", pod.name);
+                lines.push(format!("{}: {reason}", pod.name));
             }
         }
+    }
+    for line in lines {
+        text += &line;
+        text.push('\n');
     }
     text
 }

@@ -73,14 +73,14 @@ pub(super) fn run(args: &[OsString]) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let mut text = format!("error: {error}");
+            let mut stderr = std::io::stderr().lock();
+            // Nobody is left to tell when stderr is closed.
+            let _ignored = writeln!(stderr, "error: {error}");
             let mut source = error.source();
             while let Some(cause) = source {
-                text += &format!("\n  caused by: {cause}");
+                let _ignored = writeln!(stderr, "  caused by: {cause}");
                 source = cause.source();
             }
-            // Nobody is left to tell when stderr is closed.
-            let _ignored = writeln!(std::io::stderr(), "{text}");
             ExitCode::FAILURE
         }
     }
@@ -176,7 +176,13 @@ async fn serve(setup: Setup) -> Result<(), Failure> {
         Arc::clone(&controllers),
         events.clone(),
     );
-    tasks.spawn_short("files", watching);
+    let over = end.clone();
+    tasks.spawn_short("files", async move {
+        tokio::select! {
+            () = watching => {}
+            () = over.triggered() => {}
+        }
+    });
 
     let mut signals = outrigger_shutdown::signals()?;
     let ended = async {
@@ -443,7 +449,7 @@ async fn follow_sets(
     }
 }
 
-/// Takes over changed manifests, and projects changed ConfigMaps and Secrets into the pods.
+/// Takes over changed manifests, and projects changed `ConfigMap`s and Secrets into the pods.
 async fn follow_files(
     setup: Arc<Setup>,
     current: Current,
@@ -510,7 +516,7 @@ async fn follow_files(
 fn token() -> Result<String, Failure> {
     let mut bytes = [0_u8; 32];
     getrandom::fill(&mut bytes)?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(crate::hex::of(&bytes))
 }
 
 fn machine() -> Machine {

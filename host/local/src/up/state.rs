@@ -31,10 +31,7 @@ pub(super) fn folder(root: &Path, inputs: &[PathBuf]) -> PathBuf {
         digest.update(input.as_os_str().as_encoded_bytes());
         digest.update([0]);
     }
-    let hash: String = digest.finalize()[..4]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let hash = crate::hex::of(&digest.finalize()[..4]);
     root.join(format!("{}-{hash}", name(inputs)))
 }
 
@@ -101,7 +98,8 @@ pub(super) fn lock(state: &Path, pid: u32) -> Result<Lock, UpError> {
             let mut pid = String::new();
             // Between the lock and its text there is none; the message then says so.
             if file.read_to_string(&mut pid).is_err() || pid.is_empty() {
-                pid = "unknown".to_owned();
+                pid.clear();
+                pid.push_str("unknown");
             }
             Err(UpError::Locked {
                 pid,
@@ -122,10 +120,7 @@ impl Note {
         let folder = root.join(RUNNING);
         make(&folder)?;
         let digest = Sha256::digest(up.state.as_os_str().as_encoded_bytes());
-        let name: String = digest[..8]
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let name = crate::hex::of(&digest[..8]);
         let path = folder.join(format!("{name}.json"));
         let text = serde_json::to_vec(up).map_err(io::Error::other);
         text.and_then(|text| crate::controller::replace(&path, &text))

@@ -1,4 +1,4 @@
-//! References of a pod template to ConfigMaps, Secrets and their keys.
+//! References of a pod template to `ConfigMap`s, Secrets and their keys.
 
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{Container, KeyToPath, PodSpec, Volume};
