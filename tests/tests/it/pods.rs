@@ -21,10 +21,11 @@ pub(crate) struct Pod {
 /// Every replica, in the order of `ps`.
 pub(crate) async fn pods(up: &Up) -> Result<Vec<Pod>, String> {
     let ps = up.ps().await?;
-    let list = ps["pods"]
+    let sets = ps["stateful-sets"]
         .as_array()
-        .ok_or_else(|| format!("no pods in {ps}"))?;
-    Ok(list.iter().map(pod).collect())
+        .ok_or_else(|| format!("no StatefulSets in {ps}"))?;
+    let lists = sets.iter().filter_map(|set| set["pods"].as_array());
+    Ok(lists.flatten().map(pod).collect())
 }
 
 fn pod(value: &Value) -> Pod {
@@ -34,8 +35,10 @@ fn pod(value: &Value) -> Pod {
         ready: value["phase"] == "ready",
         role: text("role"),
         restarts: value["restarts"].as_u64().unwrap_or_default(),
-        address: value["reachable"]["api"]
-            .as_str()
+        address: value["reachable"]
+            .as_array()
+            .and_then(|ports| ports.iter().find(|port| port["name"] == "api"))
+            .and_then(|port| port["address"].as_str())
             .unwrap_or_default()
             .to_owned(),
     }

@@ -1,0 +1,378 @@
+//! The whole sidecar: its rooms, the channels between them, and the order in which it starts and ends.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use outrigger_plugin_host::{
+    BoxFuture, BuiltinPlugin, Compiler, HostConfig, HostError, Plugin, PluginHost, StateOpenError, StateStore,
+    Transport,
+};
+use outrigger_profile::{Finding, Findings, Profile};
+use outrigger_shutdown::{Deadline, Shutdown, Signals, Tasks};
+use outrigger_telemetry::{LogHandle, OtlpMetrics};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::admin::{Admin, AdminError, AdminSetup, Commands, StatusSource};
+use crate::config::Config;
+use crate::control::{HubControl, NoControl, WorkloadControl};
+use crate::discovery::{self, DiscoverySetup, DnsServers};
+use crate::files::FilesError;
+use crate::health::{self, HealthSetup, Verdicts};
+use crate::lifecycle::{Drains, Lifecycle, LifecycleSetup};
+use crate::metrics::{Derives, Metrics, MetricsSetup, Recorder, Timed};
+use crate::reload::{self, Loaded, PluginLoader, PluginReloader, Reload, ReloadHandle};
+use crate::secrets::SecretFolder;
+use crate::template::{
+    PodSeeds, RenderHandle, RenderInputs, RenderTask, RenderTools, RestartRequest, TemplatePlugin,
+    WorkloadActions,
+};
+use crate::timeline::Timeline;
+use crate::transport::HttpTransport;
+
+/// How long the sidecar's own tasks may take to end, once the workload is drained.
+const END_WITHIN: Duration = Duration::from_secs(2);
+
+/// What a sidecar is made of.
+#[derive(Debug)]
+pub struct SidecarSetup {
+    /// The environment.
+    pub config: Config,
+    /// The plugins that ship with this program.
+    pub builtins: &'static [BuiltinPlugin],
+    /// How other components are compiled.
+    pub compiler: Compiler,
+    /// Changes the log filter while running.
+    pub log: LogHandle,
+    /// Where metrics are exported to besides `/metrics`.
+    pub otlp: Option<OtlpMetrics>,
+}
+
+/// The sidecar could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum SidecarError {
+    /// The profile or the plugin is wrong.
+    #[error(transparent)]
+    BadInput(#[from] Findings),
+    /// A folder of the sidecar's own.
+    #[error("the folder {} cannot be used", path.display())]
+    Folder {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The plugin's store.
+    #[error("the plugin's state cannot be opened")]
+    State(#[from] StateOpenError),
+    /// The kernel's random numbers.
+    #[error("random numbers cannot be had")]
+    Random(#[source] std::io::Error),
+    /// The engine.
+    #[error("plugins cannot be run")]
+    Plugins(#[from] HostError),
+    /// The shared volume.
+    #[error("rendered files cannot be put in place")]
+    Files(#[from] FilesError),
+    /// A server.
+    #[error("the sidecar cannot be reached")]
+    Admin(#[from] AdminError),
+}
+
+/// How a sidecar ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ended {
+    /// Because it was asked to, in order; the names are those of tasks that did not end in time.
+    InOrder(Vec<String>),
+    /// Because a task of it failed.
+    Fault(String),
+}
+
+/// A sidecar that is ready to run.
+pub struct Sidecar {
+    tasks: Tasks,
+    shutdown: Shutdown,
+    lifecycle: Lifecycle,
+    timeline: Timeline,
+    grace_period: Duration,
+}
+
+impl fmt::Debug for Sidecar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sidecar").field("tasks", &self.tasks).finish_non_exhaustive()
+    }
+}
+
+impl Sidecar {
+    /// Reads the profile, loads the plugin, binds the servers and starts every task.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the profile at once, or the first thing that could not be done.
+    pub async fn start(setup: SidecarSetup) -> Result<Self, SidecarError> {
+        let born = Instant::now();
+        let config = Arc::new(setup.config);
+        make_folder(&config.dirs.state)?;
+        let shutdown = Shutdown::new();
+        let tasks = Tasks::new(shutdown.clone());
+        let timeline = Timeline::open(&config.dirs.state.join("timeline.jsonl"));
+        timeline.record("start", format!("the sidecar of {} starts", config.identity.pod()), []);
+
+        let first = reload::load(&config.dirs.profile, 1)?;
+        let profile = Arc::clone(&first.profile);
+        let (loaded_sender, loaded) = watch::channel(Arc::new(first));
+        let (peers_sender, peers) =
+            watch::channel(Arc::new(discovery::initial(&config, &profile)));
+        let transport: Arc<dyn Transport> =
+            Arc::new(HttpTransport::new(config.workload_host.clone(), peers.clone()));
+        let secrets = SecretFolder::new(&config.dirs.secrets, profile.secrets.clone());
+
+        let loader = PluginLoader {
+            host: PluginHost::new(HostConfig {
+                cache_dir: Some(config.dirs.state.join("compiled")),
+                compiler: setup.compiler,
+            })?,
+            builtins: setup.builtins,
+            config: Arc::clone(&config),
+            transport: Arc::clone(&transport),
+            secrets: Arc::new(secrets.clone()),
+            state: Arc::new(StateStore::open(&config.dirs.state.join("state"))?),
+        };
+        let plugin = load_plugin(&loader, &profile, &timeline).await?;
+        let recorder = Recorder::new();
+        let timed = plugin.clone().map(|plugin| Timed::new(plugin, recorder.clone()));
+        let reloader = plugin.clone().map(|plugin| loader.reloader(plugin));
+
+        let control: Arc<dyn WorkloadControl> = match &config.local {
+            Some(local) => Arc::new(HubControl::new(local, config.identity.pod(), tasks.clone())),
+            None => Arc::new(NoControl::default()),
+        };
+        let (health_sender, health) = watch::channel(Arc::new(health::initial()));
+        let lifecycle = Lifecycle::new(
+            LifecycleSetup {
+                workload_host: config.workload_host.clone(),
+                grace_period: config.grace_period,
+                plugin: timed.clone().map(|timed| Arc::new(timed) as Arc<dyn Drains>),
+                control: Arc::clone(&control),
+                loaded: loaded.clone(),
+                peers: peers.clone(),
+                health: health.clone(),
+                timeline: timeline.clone(),
+                recorder: recorder.clone(),
+            },
+            tasks.clone(),
+        );
+
+        let (reload, reload_state, reload_handle) = Reload::new(
+            Arc::clone(&config),
+            loaded_sender,
+            secrets,
+            reloader.clone(),
+            timeline.clone(),
+        );
+        let (role_sender, role) = watch::channel(None);
+        let seeds = PodSeeds::new(&config.volumes).map_err(SidecarError::Random)?;
+        let (render, files, render_handle) = RenderTask::new(
+            RenderTools {
+                config: Arc::clone(&config),
+                plugin: plugin.map(|plugin| Arc::new(plugin) as Arc<dyn TemplatePlugin>),
+                actions: Arc::new(WorkloadActions {
+                    control,
+                    transport,
+                    restart: restarts_through(&lifecycle),
+                }),
+                seeds: Arc::new(seeds),
+                timeline: timeline.clone(),
+            },
+            RenderInputs {
+                peers: peers.clone(),
+                loaded: loaded.clone(),
+                reload: reload_state.clone(),
+                role,
+                started: lifecycle.started(),
+            },
+        )?;
+
+        let derives = timed.clone().map(|timed| Arc::new(timed) as Arc<dyn Derives>);
+        let metrics = Metrics::new(MetricsSetup {
+            workload_host: config.workload_host.clone(),
+            loaded: loaded.clone(),
+            peers: peers.clone(),
+            files: files.clone(),
+            reload: reload_state.clone(),
+            health: health.clone(),
+            phase: lifecycle.phase(),
+            plugin: derives.clone(),
+            recorder: recorder.clone(),
+            timeline: timeline.clone(),
+        });
+        // Bound before anything else runs, so that a taken port is an error at the start.
+        let admin = Admin::bind(AdminSetup {
+            listen: config.listen,
+            socket: config.dirs.state.join("admin.sock"),
+            token: config.pre_stop_token.clone(),
+            status: StatusSource {
+                loaded: loaded.clone(),
+                peers: peers.clone(),
+                files: files.clone(),
+                reload: reload_state,
+                health: health.clone(),
+                phase: lifecycle.phase(),
+                plugin: derives,
+                timeline: timeline.clone(),
+                tasks: tasks.clone(),
+                started: born,
+            },
+            metrics: metrics.clone(),
+            lifecycle: lifecycle.clone(),
+            log: setup.log,
+            commands: Arc::new(Asked {
+                reload: reload_handle,
+                render: render_handle,
+                plugin: reloader,
+                loaded: loaded.clone(),
+            }),
+            recorder,
+            tasks: tasks.clone(),
+        })
+        .await?;
+
+        tasks.spawn("admin", admin.run(shutdown.clone()));
+        if let Some(otlp) = setup.otlp {
+            tasks.spawn("export", metrics.export(otlp, shutdown.clone()));
+        }
+        tasks.spawn(
+            "discovery",
+            discovery::run(
+                DiscoverySetup { config: Arc::clone(&config), servers: DnsServers::default() },
+                loaded.clone(),
+                peers_sender,
+                timeline.clone(),
+                shutdown.clone(),
+            ),
+        );
+        tasks.spawn("reload", reload.run(shutdown.clone()));
+        tasks.spawn("template", render.run(shutdown.clone()));
+        tasks.spawn(
+            "health",
+            health::run(
+                HealthSetup {
+                    workload_host: config.workload_host.clone(),
+                    verdicts: timed.map(|timed| Arc::new(timed) as Arc<dyn Verdicts>),
+                    loaded,
+                    peers,
+                    files,
+                    phase: lifecycle.phase(),
+                    timeline: timeline.clone(),
+                    role: role_sender,
+                },
+                health_sender,
+                shutdown.clone(),
+            ),
+        );
+        let (own, ending) = (lifecycle.clone(), shutdown.clone());
+        tasks.spawn("lifecycle", async move { own.run(ending).await });
+        Ok(Self { tasks, shutdown, lifecycle, timeline, grace_period: config.grace_period })
+    }
+
+    /// Runs until SIGTERM or SIGINT, then takes the replica out of service and ends. A second signal
+    /// ends at once. A task that fails ends the sidecar too: the kubelet starts it anew, and the
+    /// workload goes on meanwhile.
+    pub async fn run(self, mut signals: Signals) -> Ended {
+        let signal = tokio::select! {
+            fault = self.tasks.fault() => {
+                self.timeline.record("stop", format!("the sidecar ends: {fault}"), []);
+                self.timeline.flush();
+                return Ended::Fault(fault.to_string());
+            }
+            signal = signals.next() => signal,
+        };
+        self.timeline.record("stop", format!("{signal}: the sidecar ends"), []);
+        let deadline = Deadline::after(self.grace_period);
+        tokio::select! {
+            outcome = self.lifecycle.drain_before_end() => drop(outcome),
+            again = signals.next() => {
+                self.timeline.record("stop", format!("{again} again: the drain is cut off"), []);
+            }
+        }
+        self.lifecycle.stopping();
+        self.shutdown.trigger(signal.to_string());
+        let left = self.tasks.finish(deadline.at_most(END_WITHIN)).await;
+        if !left.is_empty() {
+            let names = left.join(", ");
+            self.timeline.record("stop", format!("these tasks did not end in time: {names}"), []);
+        }
+        self.timeline.flush();
+        Ended::InOrder(left)
+    }
+}
+
+async fn load_plugin(
+    loader: &PluginLoader,
+    profile: &Profile,
+    timeline: &Timeline,
+) -> Result<Option<Plugin>, SidecarError> {
+    let generation = loader.load(profile).await.map_err(|findings| {
+        let named = |finding: Finding| {
+            if finding.file.is_empty() { finding.in_file("outrigger.yaml") } else { finding }
+        };
+        Findings(findings.into_iter().map(named).collect())
+    })?;
+    let Some(generation) = generation else { return Ok(None) };
+    let plugin = Plugin::new(generation);
+    let info = plugin.info();
+    let told = format!("the plugin {} {} is in use", info.plugin, info.version);
+    timeline.record("plugin", told, []);
+    Ok(Some(plugin))
+}
+
+fn restarts_through(lifecycle: &Lifecycle) -> RestartRequest {
+    let lifecycle = lifecycle.clone();
+    Arc::new(move |reason| {
+        lifecycle.request_restart(reason);
+        Box::pin(async { Ok(()) })
+    })
+}
+
+/// What the Unix socket asks for, done by the rooms that own it.
+struct Asked {
+    reload: ReloadHandle,
+    render: RenderHandle,
+    plugin: Option<Arc<dyn PluginReloader>>,
+    loaded: watch::Receiver<Arc<Loaded>>,
+}
+
+impl Commands for Asked {
+    fn reload(&self) -> BoxFuture<'_, Result<Value, String>> {
+        Box::pin(async move {
+            let state = self.reload.reload().await.ok_or("the sidecar is about to end")?;
+            for refusal in [&state.profile, &state.plugin].into_iter().flatten() {
+                return Err(refusal.findings.to_string());
+            }
+            let files = self.render.render().await.ok_or("the sidecar is about to end")?;
+            match &files.refusal {
+                Some(refusal) => Err(refusal.findings.to_string()),
+                None => Ok(json!({ "set": files.set, "taken": state.taken })),
+            }
+        })
+    }
+
+    fn swap(&self) -> BoxFuture<'_, Result<Value, String>> {
+        Box::pin(async move {
+            let plugin = self.plugin.as_ref().ok_or("the profile has no plugin")?;
+            let loaded = Arc::clone(&self.loaded.borrow());
+            match plugin.reload(&loaded).await {
+                Ok(told) => Ok(json!({ "told": told })),
+                Err(findings) => Err(Findings(findings).to_string()),
+            }
+        })
+    }
+}
+
+fn make_folder(path: &std::path::Path) -> Result<(), SidecarError> {
+    std::fs::create_dir_all(path)
+        .map_err(|source| SidecarError::Folder { path: path.to_owned(), source })
+}
