@@ -6,6 +6,8 @@ mod kustomization;
 mod local_kind;
 mod not_honoured;
 mod read;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;

@@ -10,6 +10,8 @@ mod pod;
 mod quantity;
 mod remap;
 mod sidecar;
+#[cfg(test)]
+mod tests;
 mod volume;
 
 use std::collections::BTreeMap;

@@ -4,9 +4,12 @@ mod container;
 mod pod;
 mod projection;
 mod status;
+#[cfg(test)]
+mod tests;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::sys::signal::Signal;
 use outrigger_shutdown::Tasks;
@@ -114,6 +117,7 @@ pub struct Pod {
     pub plan: Arc<PodPlan>,
     status: watch::Receiver<PodStatus>,
     orders: mpsc::Sender<PodOrder>,
+    expected: Arc<AtomicBool>,
 }
 
 impl Pod {
@@ -122,7 +126,9 @@ impl Pod {
         let plan = Arc::new(plan);
         let (sender, status) = watch::channel(PodStatus::new(&plan));
         let (orders, receiver) = mpsc::channel(32);
-        let state = status::Shared::new(sender, ground.events.clone(), changed);
+        let expected = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&expected);
+        let state = status::Shared::new(sender, ground.events.clone(), changed, told);
         let running = pod::run(Arc::clone(&plan), ground.clone(), state, receiver);
         ground
             .tasks
@@ -131,7 +137,14 @@ impl Pod {
             plan,
             status,
             orders,
+            expected,
         }
+    }
+
+    /// Says whether workloads may end in order now, because a replica has the turn to restart: such
+    /// an end is no failure, and costs no back-off.
+    pub fn expect_end(&self, expected: bool) {
+        self.expected.store(expected, Ordering::Relaxed);
     }
 
     /// How it is.

@@ -12,15 +12,19 @@ pub struct Backoff {
     pub max: Duration,
     /// A run that forgives what was before.
     pub reset_after: Duration,
+    /// A run after which an end in order that is expected costs nothing. One that ends sooner would
+    /// otherwise be started without end.
+    pub served: Duration,
 }
 
 impl Default for Backoff {
-    /// The kubelet's: 10 s to 5 min, forgotten after 10 min.
+    /// The kubelet's: 10 s to 5 min, forgotten after 10 min; `served` is our own.
     fn default() -> Self {
         Self {
             base: Duration::from_secs(10),
             max: Duration::from_mins(5),
             reset_after: Duration::from_mins(10),
+            served: Duration::from_secs(2),
         }
     }
 }

@@ -331,6 +331,9 @@ impl Shell {
                 self.config.ground.events.notice(told);
             }
             self.state.turn_taken = self.turns.holder().is_some();
+            for pod in self.pods.values() {
+                pod.expect_end(self.state.turn_taken);
+            }
             let actions = reconcile(&self.state, &seen);
             if actions.is_empty() {
                 break;

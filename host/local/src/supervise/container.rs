@@ -102,6 +102,10 @@ impl Container {
                     self.restarting(Duration::ZERO, "it was asked to start again");
                     continue;
                 }
+                End::Ended(0) if self.was_expected(began) => {
+                    self.restarting(Duration::ZERO, "ended in order");
+                    continue;
+                }
                 End::Ended(code) => code,
             };
             let backoff = self.ground.backoff;
@@ -117,6 +121,13 @@ impl Container {
             }
         }
         done.send_replace(true);
+    }
+
+    /// Whether the program ended in order to start again with another configuration.
+    fn was_expected(&self, began: Instant) -> bool {
+        self.plan().role == Role::Main
+            && self.shared.end_is_expected()
+            && began.elapsed() >= self.ground.backoff.served
     }
 
     /// Waits before a restart; false when it should not come.

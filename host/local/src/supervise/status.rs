@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use outrigger_peers::Phase;
 use serde::{Deserialize, Serialize};
@@ -159,6 +160,7 @@ pub(super) struct Shared {
     status: Arc<watch::Sender<PodStatus>>,
     events: Events,
     changed: Arc<Notify>,
+    expected: Arc<AtomicBool>,
 }
 
 impl Shared {
@@ -166,12 +168,19 @@ impl Shared {
         status: watch::Sender<PodStatus>,
         events: Events,
         changed: Arc<Notify>,
+        expected: Arc<AtomicBool>,
     ) -> Self {
         Self {
             status: Arc::new(status),
             events,
             changed,
+            expected,
         }
+    }
+
+    /// Whether workloads may end in order now, to start again with another configuration.
+    pub(super) fn end_is_expected(&self) -> bool {
+        self.expected.load(Ordering::Relaxed)
     }
 
     /// Changes the status and tells what follows from it.
