@@ -21,27 +21,49 @@ impl Remap {
         self.root.join(path.strip_prefix("/").unwrap_or(path))
     }
 
-    /// A text, changed where it is a path at or below a mount. In `--option=/path` the part after
-    /// the sign is looked at too.
+    /// A text with each path at or below a mount changed, also within a command for a shell.
     pub(super) fn text(&self, text: &str) -> String {
-        if let Some(changed) = self.if_mounted(text) {
-            return changed;
+        let mut result = String::with_capacity(text.len());
+        let mut before = None;
+        let mut rest = text;
+        while let Some(next) = rest.chars().next() {
+            let target = (next == '/' && !before.is_some_and(ends_path))
+                .then(|| self.target_at(rest))
+                .flatten();
+            let taken = if let Some(target) = target {
+                result.push_str(&self.path(Path::new(target)).to_string_lossy());
+                target.len()
+            } else {
+                result.push(next);
+                next.len_utf8()
+            };
+            before = rest[..taken].chars().next_back();
+            rest = &rest[taken..];
         }
-        if let Some((option, value)) = text.split_once('=')
-            && let Some(changed) = self.if_mounted(value)
-        {
-            return format!("{option}={changed}");
-        }
-        text.to_owned()
+        result
     }
 
-    fn if_mounted(&self, text: &str) -> Option<String> {
-        let path = Path::new(text);
+    /// The mount with which a text begins.
+    fn target_at(&self, text: &str) -> Option<&str> {
         self.targets
             .iter()
-            .any(|target| target != Path::new("/") && path.starts_with(target))
-            .then(|| self.path(path).to_string_lossy().into_owned())
+            .filter_map(|target| target.to_str())
+            .filter(|target| *target != "/")
+            .find(|target| {
+                text.strip_prefix(target)
+                    .is_some_and(|after| !after.starts_with(is_name))
+            })
     }
+}
+
+/// Whether a character belongs to a file's name.
+fn is_name(c: char) -> bool {
+    c.is_alphanumeric() || matches!(c, '.' | '_' | '-')
+}
+
+/// Whether a slash after this character goes on with a path, a URL or a variable.
+fn ends_path(c: char) -> bool {
+    is_name(c) || matches!(c, '/' | '}' | ')' | '*' | '~')
 }
 
 #[cfg(test)]
@@ -61,6 +83,13 @@ mod tests {
             ),
             ("/etc/hosts", "/etc/hosts"),
             ("plain", "plain"),
+            (
+                "echo x > /data/y; cat '/data'",
+                "echo x > /s/rootfs/data/y; cat '/s/rootfs/data'",
+            ),
+            ("http://db/data", "http://db/data"),
+            ("${HOME}/data:/data", "${HOME}/data:/s/rootfs/data"),
+            ("./data ü/data", "./data ü/data"),
         ];
         for (text, expected) in table {
             assert_eq!(remap.text(text), expected);
