@@ -7,7 +7,7 @@
 //! | `GET /v1/events` | events so far and to come, server-sent |
 //! | `POST /v1/scale` `{"replicas":5}` | 202 |
 //! | `POST /v1/roll` | 202, done at the event `roll-done` |
-//! | `POST /v1/down` | 202, everything ends in order |
+//! | `POST /v1/down` `{"reason":"…"}` | 202, everything ends in order |
 //! | `POST /v1/pods/{pod}/delete` | 202, another pod takes its place |
 //! | `POST /v1/pods/{pod}/kill` `{"signal":"KILL"}` | 202 |
 //! | `POST /v1/pods/{pod}/signal` `{"signal":"INT"}` | 202 |
@@ -332,8 +332,15 @@ async fn roll(State(api): State<Api>, body: Option<Json<RollBody>>) -> Outcome {
     Ok(StatusCode::ACCEPTED)
 }
 
-async fn down(State(api): State<Api>) -> StatusCode {
-    api.down.trigger("`outrigger down`");
+#[derive(Default, Deserialize)]
+struct DownBody {
+    reason: Option<String>,
+}
+
+async fn down(State(api): State<Api>, body: Option<Json<DownBody>>) -> StatusCode {
+    let reason = body.and_then(|Json(body)| body.reason);
+    api.down
+        .trigger(reason.unwrap_or_else(|| "`outrigger down`".to_owned()));
     StatusCode::ACCEPTED
 }
 

@@ -140,6 +140,11 @@ impl HubClient {
         self.post("/v1/down", &json!({})).await
     }
 
+    /// The same with a reason other than `outrigger down`.
+    pub(crate) async fn down_because(&self, reason: &str) -> Result<(), ClientError> {
+        self.post("/v1/down", &json!({ "reason": reason })).await
+    }
+
     /// Replaces a pod by a new one.
     pub async fn restart(&self, pod: &str) -> Result<(), ClientError> {
         self.post(&format!("/v1/pods/{}/delete", segment(pod)), &json!({}))

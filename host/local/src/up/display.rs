@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::events::{Event, Timed};
 use crate::hub_api::{PodRow, PsAnswer};
-use crate::log_lines::LogLine;
+use crate::log_lines::{LogLine, now_unix_ms};
 use crate::plan::{SIDECAR, SIDECAR_PORT};
 use crate::progress::Progress;
 
@@ -45,7 +45,10 @@ impl Display {
     /// Something that `up` itself says.
     pub(super) fn say(&self, text: &str) {
         if self.json {
-            return self.line(&json!({ "event": "notice", "message": text }).to_string());
+            let notice = json!({
+                "unix-ms": now_unix_ms(), "event": "notice", "message": text,
+            });
+            return self.line(&notice.to_string());
         }
         // Who closed standard error does not want to know.
         let _ignored = self
@@ -132,7 +135,8 @@ impl Display {
         self.progress.clear();
         if self.json {
             if let Ok(state) = serde_json::to_value(answer) {
-                self.line(&json!({ "event": "state", "state": state }).to_string());
+                let event = json!({ "unix-ms": now_unix_ms(), "event": "state", "state": state });
+                self.line(&event.to_string());
             }
             return;
         }

@@ -418,8 +418,8 @@ impl Session<'_> {
                     if !self.ready || self.exec.is_some() {
                         self.end = UpEnd::Interrupted;
                     }
-                    self.display.say(&format!("{signal}: stopping in order; once more kills"));
-                    self.down().await;
+                    let reason = format!("{signal}, in order; once more kills");
+                    self.down(&reason).await;
                 }
                 () = in_time.wait(), if !self.ready && !late && self.asked.is_none() => {
                     late = true;
@@ -445,12 +445,12 @@ impl Session<'_> {
         Ok(())
     }
 
-    async fn down(&mut self) {
+    async fn down(&mut self, reason: &str) {
         if self.asked.is_none() {
             self.asked = Some(Instant::now());
             self.display.progress.clear();
             // A hub that does not answer is ending already, or is killed by the next signal.
-            let _ignored = self.client.down().await;
+            let _ignored = self.client.down_because(reason).await;
         }
     }
 
@@ -466,7 +466,7 @@ impl Session<'_> {
         ));
         if self.options.exec.is_some() {
             self.end = UpEnd::NotReady;
-            self.down().await;
+            self.down("not all replicas are ready in time").await;
         }
     }
 
@@ -495,7 +495,7 @@ impl Session<'_> {
                 "the command ended with {code}; Ctrl-C stops everything"
             ));
         } else {
-            self.down().await;
+            self.down(&format!("the command ended with {code}")).await;
         }
     }
 
