@@ -49,6 +49,14 @@ pub enum Event {
         /// Its ports.
         ports: Vec<ReachablePort>,
     },
+    /// A pod has ended in order: everything of it has stopped.
+    PodStopped {
+        /// Its name.
+        pod: String,
+        /// From the decision to its end, in milliseconds; the grace period is the most.
+        #[serde(rename = "took-ms")]
+        took_ms: u64,
+    },
     /// Every replica that should be there is ready; told anew after each time that this was not so.
     AllReady {
         /// How many.

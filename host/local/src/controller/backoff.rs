@@ -10,6 +10,8 @@ pub struct Backoff {
     pub base: Duration,
     /// The longest.
     pub max: Duration,
+    /// The least: how long it takes until an end is noticed. Who watches the ports sees them closed.
+    pub notice: Duration,
     /// A run that forgives what was before.
     pub reset_after: Duration,
     /// A run after which an end in order that is expected costs nothing. One that ends sooner would
@@ -18,11 +20,13 @@ pub struct Backoff {
 }
 
 impl Default for Backoff {
-    /// The kubelet's: 10 s to 5 min, forgotten after 10 min; `served` is our own.
+    /// The kubelet's: 10 s to 5 min, forgotten after 10 min. `served` is our own, and so is `notice`: the
+    /// kubelet looks once a second.
     fn default() -> Self {
         Self {
             base: Duration::from_secs(10),
             max: Duration::from_mins(5),
+            notice: Duration::from_millis(300),
             reset_after: Duration::from_mins(10),
             served: Duration::from_secs(2),
         }

@@ -4,7 +4,7 @@
 //! forwards signals and ends as the workload ended; the *inner* one is process 1 of the container
 //! and becomes the workload. Without, there is only one, which becomes the workload.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::{CStr, OsStr, OsString};
 use std::fmt;
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt as _;
@@ -23,6 +23,10 @@ use serde::{Deserialize, Serialize};
 use crate::entry::{EXEC, OWN_PROGRAM, become_program, call_myself, die_with, failed};
 use crate::namespace;
 use crate::rootfs::{self, RealHost};
+
+/// What the outer process is called while it waits: in `ps`, and for [`signal`].
+const WAITER: &str = "outrigger-wait";
+const WAITER_NAME: &CStr = c"outrigger-wait";
 
 /// What the outer process hands on to the workload.
 const FORWARDED: [Signal; 6] = [
@@ -176,18 +180,37 @@ pub fn command(spec: &ContainerSpec) -> Result<tokio::process::Command, CommandE
 /// Sends a signal to the workload of a container.
 ///
 /// With a process namespace the workload is process 1: as in any container, a signal for which it
-/// has no handler does nothing, except SIGKILL and SIGSTOP. TERM, INT, HUP, QUIT, USR1, USR2 and KILL reach
-/// it; others reach only the process that waits for it.
+/// has no handler does nothing, except SIGKILL and SIGSTOP. The process that waits for it forwards
+/// TERM, INT, HUP, QUIT, USR1 and USR2, and takes it along when killed; STOP and CONT, which nobody can
+/// catch and forward, go to the workload itself.
 pub fn signal(child: &tokio::process::Child, signal: Signal) -> Result<(), SignalError> {
     let pid = child
         .id()
         .and_then(|pid| i32::try_from(pid).ok())
         .ok_or(SignalError::Ended)?;
-    match kill(Pid::from_raw(pid), signal) {
+    let target = match signal {
+        Signal::SIGSTOP | Signal::SIGCONT => behind_waiter(pid),
+        _ => pid,
+    };
+    match kill(Pid::from_raw(target), signal) {
         Ok(()) => Ok(()),
         Err(Errno::ESRCH) => Err(SignalError::Ended),
         Err(errno) => Err(SignalError::Refused { signal, errno }),
     }
+}
+
+/// The workload of the process that waits for it; a process that waits for none is the workload.
+fn behind_waiter(pid: i32) -> i32 {
+    let read =
+        |file: &str| std::fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
+    if read("comm").trim_end() != WAITER {
+        return pid;
+    }
+    read(&format!("task/{pid}/children"))
+        .split_whitespace()
+        .next()
+        .and_then(|child| child.parse().ok())
+        .unwrap_or(pid)
 }
 
 /// The exit code of a container as Kubernetes counts it: 128 plus the signal's number when a signal
@@ -241,7 +264,7 @@ fn outer(mut setup: Setup, sandbox: i32, argv: &[OsString]) -> Result<ExitCode, 
     if !setup.pid_namespace {
         return inner(&setup, argv);
     }
-    call_myself(c"outrigger-wait");
+    call_myself(WAITER_NAME);
     // Blocked before the child exists, so that none is lost. It inherits that and lets go of it.
     let mut signals = SigSet::from_iter(FORWARDED);
     signals.add(Signal::SIGCHLD);

@@ -88,7 +88,7 @@ impl Container {
                     End::Ended(128)
                 }
             };
-            let code = match end {
+            let (code, delay, told) = match end {
                 End::Stopped(code) => {
                     self.ended(code);
                     break;
@@ -99,22 +99,23 @@ impl Container {
                 }
                 End::Replaced => {
                     restarts = 0;
-                    self.restarting(Duration::ZERO, "it was asked to start again");
-                    continue;
+                    (0, Duration::ZERO, "it was asked to start again".to_owned())
                 }
                 End::Ended(0) if self.was_expected(began) => {
-                    self.restarting(Duration::ZERO, "ended in order");
-                    continue;
+                    (0, Duration::ZERO, "ended in order".to_owned())
                 }
-                End::Ended(code) => code,
+                End::Ended(code) => {
+                    let backoff = self.ground.backoff;
+                    if began.elapsed() >= backoff.reset_after {
+                        restarts = 0;
+                    }
+                    let delay = backoff.delay(restarts);
+                    restarts += 1;
+                    (code, delay, exit_sentence(code))
+                }
             };
-            let backoff = self.ground.backoff;
-            if began.elapsed() >= backoff.reset_after {
-                restarts = 0;
-            }
-            let delay = backoff.delay(restarts);
-            restarts += 1;
-            self.restarting(delay, &exit_sentence(code));
+            let delay = delay.max(self.ground.backoff.notice);
+            self.restarting(delay, &told);
             if !self.wait(delay, &mut orders, &mut restarts).await {
                 self.ended(code);
                 break;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use outrigger_shutdown::Deadline;
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
 use super::container::{Container, ContainerOrder, LEAST};
 use super::projection::{ProjectError, project};
@@ -60,7 +61,12 @@ pub(super) async fn run(
         while !life.terminating {
             life.until(std::future::pending::<()>()).await;
         }
+        let began = Instant::now();
         life.stop_all().await;
+        life.ground.events.tell(Event::PodStopped {
+            pod: life.plan.name.clone(),
+            took_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+        });
     }
     life.unlink(sandbox).await;
     life.shared.change(|status| status.gone = true);

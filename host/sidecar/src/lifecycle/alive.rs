@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Between two looks.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Whether the workload is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

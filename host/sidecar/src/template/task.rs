@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use outrigger_peers::PeerSet;
+use outrigger_peers::{PeerSet, Source};
 use outrigger_plugin_host::Plan;
 use outrigger_profile::{Finding, Findings, OnChange, Profile, Severity};
 use outrigger_shutdown::Shutdown;
@@ -71,6 +71,18 @@ pub struct ActionTaken {
     pub failure: Option<String>,
     /// When, in milliseconds since the Unix epoch.
     pub at_unix_ms: u64,
+}
+
+/// Why nothing can be rendered for these replicas. What stands in a file should have been seen: a
+/// first file from guesses would soon be another, and restart the workload for nothing.
+fn not_yet(peers: &PeerSet) -> Option<&'static str> {
+    if peers.desired == 0 {
+        return Some(
+            "it is not known yet how many replicas there should be: set `spec.discovery.replicas`, or OUTRIGGER_REPLICAS for the sidecar",
+        );
+    }
+    (peers.source == Source::None && peers.stale.is_none())
+        .then_some("the replicas have not been looked up yet")
 }
 
 /// What a render depends on.
@@ -257,8 +269,7 @@ impl RenderTask {
         let loaded = Arc::clone(&self.inputs.loaded.borrow_and_update());
         let role = self.inputs.role.borrow_and_update().clone();
         self.inputs.reload.borrow_and_update();
-        if peers.desired == 0 {
-            let why = "it is not known yet how many replicas there should be: set `spec.discovery.replicas`, or OUTRIGGER_REPLICAS for the sidecar";
+        if let Some(why) = not_yet(&peers) {
             self.state
                 .send_modify(|state| Arc::make_mut(state).gate = Gate::Waiting(why.to_owned()));
             return;

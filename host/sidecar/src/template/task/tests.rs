@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use outrigger_peers::{Ordinal, Replica};
+use outrigger_peers::{Ordinal, Replica, Source};
 use outrigger_plugin_host::{
     Artifact, BoxFuture, CallError, CallErrorKind, Diagnostic, DiagnosticSeverity, Interface,
 };
@@ -213,6 +213,7 @@ impl Pod {
         self.peers.send_modify(|set| {
             let set = Arc::make_mut(set);
             set.revision += 1;
+            set.source = Source::Fixed;
             set.desired = desired;
             for ordinal in (0..desired).map(Ordinal) {
                 let (name, host) = (set.identity.pod_of(ordinal), set.identity.host_of(ordinal));
