@@ -14,13 +14,22 @@ fn main() -> Result<(), Box<dyn Error>> {
     let here = PathBuf::from(variable("CARGO_MANIFEST_DIR")?);
     let out = PathBuf::from(variable("OUT_DIR")?);
     let root = here.join("../..").canonicalize()?;
-    for watched in ["wit", "plugins", "Cargo.lock", "host/plugin-build/src", "host/plugin-host/src"] {
+    for watched in [
+        "wit",
+        "plugins",
+        "Cargo.lock",
+        "host/plugin-build/src",
+        "host/plugin-host/src",
+    ] {
         println!("cargo::rerun-if-changed={}", root.join(watched).display());
     }
 
     // One folder for the guests of every profile: `<target>/guests`, beside `<target>/debug`. The
     // outer cargo holds the lock of its own folder while this runs, so it cannot be that one.
-    let target = out.ancestors().nth(4).ok_or("OUT_DIR is not four levels below the target folder")?;
+    let target = out
+        .ancestors()
+        .nth(4)
+        .ok_or("OUT_DIR is not four levels below the target folder")?;
     let guests = target.join("guests");
 
     let mut code = String::from("&[\n");
@@ -51,7 +60,10 @@ fn write(folder: &Path, name: &str, content: &[u8]) -> Result<PathBuf, Box<dyn E
     Ok(path)
 }
 
-#[expect(clippy::disallowed_methods, reason = "cargo speaks to build scripts through the environment")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "cargo speaks to build scripts through the environment"
+)]
 fn variable(name: &str) -> Result<String, String> {
     env::var(name).map_err(|_| format!("cargo did not set {name}"))
 }

@@ -10,10 +10,7 @@
     clippy::panic,
     reason = "a benchmark prints its figures and ends at the first fault"
 )]
-#![expect(
-    clippy::disallowed_methods,
-    reason = "time is what is measured"
-)]
+#![expect(clippy::disallowed_methods, reason = "time is what is measured")]
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -34,14 +31,25 @@ struct Effort {
 fn main() {
     let smoke = std::env::args().any(|arg| arg == "--smoke");
     let effort = if smoke {
-        Effort { starts: 2, ups: 1, idle: Duration::from_secs(2) }
+        Effort {
+            starts: 2,
+            ups: 1,
+            idle: Duration::from_secs(2),
+        }
     } else {
-        Effort { starts: 20, ups: 5, idle: Duration::from_secs(60) }
+        Effort {
+            starts: 20,
+            ups: 5,
+            idle: Duration::from_secs(60),
+        }
     };
     let size = fs::metadata(outrigger()).unwrap().len();
     println!("binary                      {:>8.1} MB", megabytes(size));
     cold_start(&effort);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     runtime.block_on(election(&effort));
     runtime.block_on(up(&effort));
 }
@@ -80,7 +88,10 @@ fn cold_start(effort: &Effort) {
             .unwrap();
         while !answers(address) {
             assert!(sidecar.try_wait().unwrap().is_none(), "the sidecar ended");
-            assert!(begun.elapsed() < Duration::from_secs(30), "no answer from {address}");
+            assert!(
+                begun.elapsed() < Duration::from_secs(30),
+                "no answer from {address}"
+            );
         }
         times.push(begun.elapsed());
         end(&mut sidecar);
@@ -94,8 +105,9 @@ async fn election(effort: &Effort) {
     for round in 0..effort.ups {
         let scratch = tempfile::tempdir().unwrap();
         let octet = 100 + u8::try_from(round).unwrap();
-        let hosts: Vec<String> =
-            (1..=3).map(|host| format!("{}:3000", Ipv4Addr::new(127, 31, octet, host))).collect();
+        let hosts: Vec<String> = (1..=3)
+            .map(|host| format!("{}:3000", Ipv4Addr::new(127, 31, octet, host)))
+            .collect();
         let cluster: Vec<String> = hosts.iter().map(|host| format!("http://{host}")).collect();
         let begun = Instant::now();
         let mut servers: Vec<Child> = hosts
@@ -117,7 +129,10 @@ async fn election(effort: &Effort) {
             })
             .collect();
         let client = Agdb::at(&hosts[0]);
-        eventually(Duration::from_secs(30), "agdb has a leader", async || client.leader().await).await;
+        eventually(Duration::from_secs(30), "agdb has a leader", async || {
+            client.leader().await
+        })
+        .await;
         times.push(begun.elapsed());
         servers.iter_mut().for_each(end);
     }
@@ -131,11 +146,19 @@ async fn up(effort: &Effort) {
     for round in 0..effort.ups {
         let begun = Instant::now();
         let up = Up::start(example.path(), &[]).await;
-        eventually(Duration::from_secs(90), "all replicas are ready", async || {
-            let ps = up.ps().await?;
-            let set = &ps["stateful-sets"][0];
-            if set["settled"] == true { Ok(()) } else { Err(ps.to_string()) }
-        })
+        eventually(
+            Duration::from_secs(90),
+            "all replicas are ready",
+            async || {
+                let ps = up.ps().await?;
+                let set = &ps["stateful-sets"][0];
+                if set["settled"] == true {
+                    Ok(())
+                } else {
+                    Err(ps.to_string())
+                }
+            },
+        )
         .await;
         times.push(begun.elapsed());
         if round + 1 == effort.ups {
@@ -168,12 +191,18 @@ async fn idle(up: &Up, effort: &Effort) {
 fn sidecar_processes(state: &Path) -> Vec<u32> {
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc").unwrap().flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
+        let Some(pid) = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok())
+        else {
             continue;
         };
         let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
         let mut words = line.split(|byte| *byte == 0);
-        let is_sidecar = words.next().is_some_and(|word| word.ends_with(b"outrigger"))
+        let is_sidecar = words
+            .next()
+            .is_some_and(|word| word.ends_with(b"outrigger"))
             && words.next() == Some(b"sidecar");
         let mounts = fs::read_to_string(entry.path().join("mountinfo")).unwrap_or_default();
         if is_sidecar && mounts.contains(state.to_str().unwrap()) {
@@ -200,15 +229,25 @@ fn memory(pid: u32, line: &str) -> f64 {
 fn processor_ticks(pid: u32) -> u64 {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     let after_name = stat.rsplit_once(") ").unwrap().1;
-    after_name.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum()
+    after_name
+        .split(' ')
+        .skip(11)
+        .take(2)
+        .map(|ticks| ticks.parse::<u64>().unwrap())
+        .sum()
 }
 
 fn free_address() -> SocketAddr {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .unwrap()
+        .local_addr()
+        .unwrap()
 }
 
 fn answers(address: SocketAddr) -> bool {
-    let Ok(mut stream) = TcpStream::connect(address) else { return false };
+    let Ok(mut stream) = TcpStream::connect(address) else {
+        return false;
+    };
     let asked = stream.write_all(b"GET /live HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
     let mut answer = [0; 8];
     asked.is_ok() && stream.read_exact(&mut answer).is_ok() && answer.starts_with(b"HTTP/1.1")

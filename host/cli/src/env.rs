@@ -4,14 +4,19 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// One variable; an empty one counts as unset, as in a pod template whose field has no value.
-#[expect(clippy::disallowed_methods, reason = "this module is the one place that reads it")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this module is the one place that reads it"
+)]
 pub(crate) fn read(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 /// A variable that holds a path, which need not be UTF-8.
 pub(crate) fn path(name: &str) -> Option<PathBuf> {
-    std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+    std::env::var_os(name)
+        .filter(|value| !value.is_empty())
+        .map(PathBuf::from)
 }
 
 /// The folders of `PATH`.

@@ -158,7 +158,7 @@ enum Refusal {
     NoSet(String),
     #[error("there are several StatefulSets: name one of {0}")]
     WhichSet(String),
-    #[error("`{0}` is no signal: TERM, INT, HUP, QUIT, USR1, USR2 and KILL are")]
+    #[error("`{0}` is no signal: TERM, INT, HUP, QUIT, USR1, USR2, KILL, STOP and CONT are")]
     NoSignal(String),
     #[error(transparent)]
     Order(#[from] OrderError),
@@ -434,6 +434,8 @@ fn parse_signal(text: &str) -> Result<Signal, Refusal> {
         Signal::SIGUSR1,
         Signal::SIGUSR2,
         Signal::SIGKILL,
+        Signal::SIGSTOP,
+        Signal::SIGCONT,
     ];
     Signal::from_str(&name)
         .ok()

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use outrigger_plugin_host::{
-    BoxFuture, BuiltinPlugin, Compiler, HostConfig, HostError, Plugin, PluginHost, StateOpenError, StateStore,
-    Transport,
+    BoxFuture, BuiltinPlugin, Compiler, HostConfig, HostError, Plugin, PluginHost, StateOpenError,
+    StateStore, Transport,
 };
 use outrigger_profile::{Finding, Findings, Profile};
 use outrigger_shutdown::{Deadline, Shutdown, Signals, Tasks};
@@ -103,7 +103,9 @@ pub struct Sidecar {
 
 impl fmt::Debug for Sidecar {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sidecar").field("tasks", &self.tasks).finish_non_exhaustive()
+        f.debug_struct("Sidecar")
+            .field("tasks", &self.tasks)
+            .finish_non_exhaustive()
     }
 }
 
@@ -119,15 +121,20 @@ impl Sidecar {
         let shutdown = Shutdown::new();
         let tasks = Tasks::new(shutdown.clone());
         let timeline = Timeline::open(&config.dirs.state.join("timeline.jsonl"));
-        timeline.record("start", format!("the sidecar of {} starts", config.identity.pod()), []);
+        timeline.record(
+            "start",
+            format!("the sidecar of {} starts", config.identity.pod()),
+            [],
+        );
 
         let first = reload::load(&config.dirs.profile, 1)?;
         let profile = Arc::clone(&first.profile);
         let (loaded_sender, loaded) = watch::channel(Arc::new(first));
-        let (peers_sender, peers) =
-            watch::channel(Arc::new(discovery::initial(&config, &profile)));
-        let transport: Arc<dyn Transport> =
-            Arc::new(HttpTransport::new(config.workload_host.clone(), peers.clone()));
+        let (peers_sender, peers) = watch::channel(Arc::new(discovery::initial(&config, &profile)));
+        let transport: Arc<dyn Transport> = Arc::new(HttpTransport::new(
+            config.workload_host.clone(),
+            peers.clone(),
+        ));
         let secrets = SecretFolder::new(&config.dirs.secrets, profile.secrets.clone());
 
         let loader = PluginLoader {
@@ -143,7 +150,9 @@ impl Sidecar {
         };
         let plugin = load_plugin(&loader, &profile, &timeline).await?;
         let recorder = Recorder::new();
-        let timed = plugin.clone().map(|plugin| Timed::new(plugin, recorder.clone()));
+        let timed = plugin
+            .clone()
+            .map(|plugin| Timed::new(plugin, recorder.clone()));
         let reloader = plugin.clone().map(|plugin| loader.reloader(plugin));
 
         let control: Arc<dyn WorkloadControl> = match &config.local {
@@ -155,7 +164,9 @@ impl Sidecar {
             LifecycleSetup {
                 workload_host: config.workload_host.clone(),
                 grace_period: config.grace_period,
-                plugin: timed.clone().map(|timed| Arc::new(timed) as Arc<dyn Drains>),
+                plugin: timed
+                    .clone()
+                    .map(|timed| Arc::new(timed) as Arc<dyn Drains>),
                 control: Arc::clone(&control),
                 loaded: loaded.clone(),
                 peers: peers.clone(),
@@ -196,7 +207,9 @@ impl Sidecar {
             },
         )?;
 
-        let derives = timed.clone().map(|timed| Arc::new(timed) as Arc<dyn Derives>);
+        let derives = timed
+            .clone()
+            .map(|timed| Arc::new(timed) as Arc<dyn Derives>);
         let metrics = Metrics::new(MetricsSetup {
             workload_host: config.workload_host.clone(),
             loaded: loaded.clone(),
@@ -247,7 +260,10 @@ impl Sidecar {
         tasks.spawn(
             "discovery",
             discovery::run(
-                DiscoverySetup { config: Arc::clone(&config), servers: DnsServers::default() },
+                DiscoverySetup {
+                    config: Arc::clone(&config),
+                    servers: DnsServers::default(),
+                },
                 loaded.clone(),
                 peers_sender,
                 timeline.clone(),
@@ -275,7 +291,13 @@ impl Sidecar {
         );
         let (own, ending) = (lifecycle.clone(), shutdown.clone());
         tasks.spawn("lifecycle", async move { own.run(ending).await });
-        Ok(Self { tasks, shutdown, lifecycle, timeline, grace_period: config.grace_period })
+        Ok(Self {
+            tasks,
+            shutdown,
+            lifecycle,
+            timeline,
+            grace_period: config.grace_period,
+        })
     }
 
     /// Runs until SIGTERM or SIGINT, then takes the replica out of service and ends. A second signal
@@ -290,7 +312,8 @@ impl Sidecar {
             }
             signal = signals.next() => signal,
         };
-        self.timeline.record("stop", format!("{signal}: the sidecar ends"), []);
+        self.timeline
+            .record("stop", format!("{signal}: the sidecar ends"), []);
         let deadline = Deadline::after(self.grace_period);
         tokio::select! {
             outcome = self.lifecycle.drain_before_end() => drop(outcome),
@@ -303,7 +326,11 @@ impl Sidecar {
         let left = self.tasks.finish(deadline.at_most(END_WITHIN)).await;
         if !left.is_empty() {
             let names = left.join(", ");
-            self.timeline.record("stop", format!("these tasks did not end in time: {names}"), []);
+            self.timeline.record(
+                "stop",
+                format!("these tasks did not end in time: {names}"),
+                [],
+            );
         }
         self.timeline.flush();
         Ended::InOrder(left)
@@ -317,11 +344,17 @@ async fn load_plugin(
 ) -> Result<Option<Plugin>, SidecarError> {
     let generation = loader.load(profile).await.map_err(|findings| {
         let named = |finding: Finding| {
-            if finding.file.is_empty() { finding.in_file("outrigger.yaml") } else { finding }
+            if finding.file.is_empty() {
+                finding.in_file("outrigger.yaml")
+            } else {
+                finding
+            }
         };
         Findings(findings.into_iter().map(named).collect())
     })?;
-    let Some(generation) = generation else { return Ok(None) };
+    let Some(generation) = generation else {
+        return Ok(None);
+    };
     let plugin = Plugin::new(generation);
     let info = plugin.info();
     let told = format!("the plugin {} {} is in use", info.plugin, info.version);
@@ -348,11 +381,19 @@ struct Asked {
 impl Commands for Asked {
     fn reload(&self) -> BoxFuture<'_, Result<Value, String>> {
         Box::pin(async move {
-            let state = self.reload.reload().await.ok_or("the sidecar is about to end")?;
+            let state = self
+                .reload
+                .reload()
+                .await
+                .ok_or("the sidecar is about to end")?;
             for refusal in [&state.profile, &state.plugin].into_iter().flatten() {
                 return Err(refusal.findings.to_string());
             }
-            let files = self.render.render().await.ok_or("the sidecar is about to end")?;
+            let files = self
+                .render
+                .render()
+                .await
+                .ok_or("the sidecar is about to end")?;
             match &files.refusal {
                 Some(refusal) => Err(refusal.findings.to_string()),
                 None => Ok(json!({ "set": files.set, "taken": state.taken })),
@@ -373,6 +414,8 @@ impl Commands for Asked {
 }
 
 fn make_folder(path: &std::path::Path) -> Result<(), SidecarError> {
-    std::fs::create_dir_all(path)
-        .map_err(|source| SidecarError::Folder { path: path.to_owned(), source })
+    std::fs::create_dir_all(path).map_err(|source| SidecarError::Folder {
+        path: path.to_owned(),
+        source,
+    })
 }

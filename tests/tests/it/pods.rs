@@ -77,7 +77,7 @@ pub(crate) fn leader(pods: &[Pod]) -> &Pod {
         .expect("one leads")
 }
 
-/// The messages of a sidecar's timeline, oldest first.
+/// The entries of a sidecar's timeline, oldest first: each its message and its fields.
 pub(crate) async fn timeline(up: &Up, pod: &str) -> Result<Vec<String>, String> {
     let answer = up
         .sidecar(pod)
@@ -85,12 +85,14 @@ pub(crate) async fn timeline(up: &Up, pod: &str) -> Result<Vec<String>, String> 
         .await
         .map_err(|error| error.to_string())?;
     let entries: Value = answer.json();
-    let list = entries["entries"].as_array().or_else(|| entries.as_array());
-    let list = list.ok_or_else(|| format!("no entries in {entries}"))?;
-    Ok(list
-        .iter()
-        .map(|entry| entry["message"].as_str().unwrap_or_default().to_owned())
-        .collect())
+    let list = entries["entries"]
+        .as_array()
+        .ok_or_else(|| format!("no entries in {entries}"))?;
+    let line = |entry: &Value| {
+        let message = entry["message"].as_str().unwrap_or_default();
+        format!("{message} {}", entry["fields"])
+    };
+    Ok(list.iter().map(line).collect())
 }
 
 /// Waits until a line of a sidecar's timeline holds a text.

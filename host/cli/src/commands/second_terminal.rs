@@ -30,7 +30,10 @@ pub(crate) fn logs(args: &Logs) -> Result<Exit, Failure> {
     ask(&args.target, async |hub| {
         let mut lines = hub.logs(args.pod.as_deref(), args.follow).await?;
         while let Some(line) = lines.next().await? {
-            write(&format!("{} {} │ {}\n", line.pod, line.container, line.line))?;
+            write(&format!(
+                "{} {} │ {}\n",
+                line.pod, line.container, line.line
+            ))?;
         }
         Ok(Exit::Done)
     })
@@ -39,7 +42,8 @@ pub(crate) fn logs(args: &Logs) -> Result<Exit, Failure> {
 /// `scale`
 pub(crate) fn scale(args: &Scale) -> Result<Exit, Failure> {
     ask(&args.target, async |hub| {
-        hub.scale(args.stateful_set.as_deref(), args.replicas).await?;
+        hub.scale(args.stateful_set.as_deref(), args.replicas)
+            .await?;
         Ok(Exit::Done)
     })
 }
@@ -49,7 +53,8 @@ pub(crate) fn restart(args: &Restart) -> Result<Exit, Failure> {
     ask(&args.target, async |hub| {
         let uid = |answer: &outrigger_local::hub_api::PsAnswer| {
             let mut pods = answer.stateful_sets.iter().flat_map(|set| &set.pods);
-            pods.find(|pod| pod.name == args.pod).map(|pod| pod.uid.clone())
+            pods.find(|pod| pod.name == args.pod)
+                .map(|pod| pod.uid.clone())
         };
         let before = uid(&hub.ps().await?);
         hub.restart(&args.pod).await?;
@@ -66,7 +71,10 @@ pub(crate) fn roll(args: &Roll) -> Result<Exit, Failure> {
     ask(&args.target, async |hub| {
         hub.roll(args.stateful_set.as_deref()).await?;
         let done = hub.wait_until(|answer| {
-            answer.stateful_sets.iter().all(|set| !set.rolling && set.settled)
+            answer
+                .stateful_sets
+                .iter()
+                .all(|set| !set.rolling && set.settled)
         });
         within(args.wait.timeout, done).await
     })
@@ -114,7 +122,9 @@ fn ask(
     question: impl AsyncFnOnce(HubClient) -> Result<Exit, Failure>,
 ) -> Result<Exit, Failure> {
     let root = places()?.state;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
         let hub = hub_client::find(&root, target.state.as_deref()).await?;
         question(hub).await

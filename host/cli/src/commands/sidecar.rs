@@ -21,7 +21,9 @@ const FLUSH_WITHIN: Duration = Duration::from_secs(2);
 pub(crate) fn run() -> Result<Exit, Failure> {
     let config = Config::from_env(&env::read)?;
     // One thread for everything but guests: a sidecar has little to do and should stay small.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let outcome = runtime.block_on(sidecar(config));
     runtime.shutdown_background();
     outcome
@@ -64,12 +66,23 @@ fn telemetry(config: &Config) -> Result<Telemetry, Failure> {
         ("k8s.pod.name", identity.pod()),
     ];
     let color = std::io::stderr().is_terminal() && env::read("NO_COLOR").is_none();
-    let log = LogConfig { filter: config.log_filter.clone(), format, color };
-    Ok(outrigger_telemetry::init(&log, config.otlp_endpoint.as_deref(), resource)?)
+    let log = LogConfig {
+        filter: config.log_filter.clone(),
+        format,
+        color,
+    };
+    Ok(outrigger_telemetry::init(
+        &log,
+        config.otlp_endpoint.as_deref(),
+        resource,
+    )?)
 }
 
 /// Components that are not built in are compiled by this same program, in a process of its own.
 fn compiler() -> Result<Compiler, Failure> {
     let own = std::env::current_exe()?;
-    Ok(Compiler::Child(vec![own.into_os_string(), OsString::from("__compile")]))
+    Ok(Compiler::Child(vec![
+        own.into_os_string(),
+        OsString::from("__compile"),
+    ]))
 }

@@ -37,7 +37,11 @@ pub(crate) fn run(args: Up) -> Result<Exit, Failure> {
 /// Where this user's programs, states and caches are.
 pub(crate) fn places() -> Result<Places, Failure> {
     let nowhere = "neither HOME nor the XDG folders are set\n  hint: set HOME, or XDG_STATE_HOME and XDG_CACHE_HOME";
-    let passed_on = [variables::LOG, variables::LOG_FORMAT, variables::OTLP_ENDPOINT];
+    let passed_on = [
+        variables::LOG,
+        variables::LOG_FORMAT,
+        variables::OTLP_ENDPOINT,
+    ];
     let sidecar_env: BTreeMap<String, String> = passed_on
         .iter()
         .filter_map(|variable| Some((variable.name.to_owned(), env::read(variable.name)?)))

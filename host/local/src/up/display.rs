@@ -127,7 +127,11 @@ impl Display {
             Event::PodStopped { pod, took_ms } => {
                 let name = paint(self.color, color_of(pod), pod);
                 let tenths = took_ms / 100;
-                self.say(&format!("{name} stopped in {}.{} s", tenths / 10, tenths % 10));
+                self.say(&format!(
+                    "{name} stopped in {}.{} s",
+                    tenths / 10,
+                    tenths % 10
+                ));
             }
             Event::RollDone => self.say("every replica was restarted"),
             Event::Down { reason } => self.say(&format!("stopping: {reason}")),
