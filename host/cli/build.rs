@@ -37,12 +37,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         let component = outrigger_plugin_build::build_component(&root, package, &guests)?;
         let compiled = outrigger_plugin_host::compile(&component)?;
         let digest = outrigger_plugin_host::digest(&component);
-        let component_path = write(&out, &format!("{name}.wasm"), &component)?;
-        let compiled_path = write(&out, &format!("{name}.cwasm"), &compiled)?;
+        // The generated file lies in the same folder as these.
+        write(&out, &format!("{name}.wasm"), &component)?;
+        write(&out, &format!("{name}.cwasm"), &compiled)?;
         writeln!(
             code,
             "    outrigger_plugin_host::BuiltinPlugin {{ name: {name:?}, component_sha256: {digest:?}, \
-             component: include_bytes!({component_path:?}), compiled: include_bytes!({compiled_path:?}) }},"
+             component: include_bytes!(\"{name}.wasm\"), compiled: include_bytes!(\"{name}.cwasm\") }},"
         )?;
     }
     code.push_str("]\n");
@@ -51,13 +52,12 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// Writes only what changed, so that an unchanged plugin does not rebuild the binary.
-fn write(folder: &Path, name: &str, content: &[u8]) -> Result<PathBuf, Box<dyn Error>> {
+fn write(folder: &Path, name: &str, content: &[u8]) -> Result<(), Box<dyn Error>> {
     let path = folder.join(name);
-    if fs::read(&path).is_ok_and(|old| old == content) {
-        return Ok(path);
+    if !fs::read(&path).is_ok_and(|old| old == content) {
+        fs::write(&path, content)?;
     }
-    fs::write(&path, content)?;
-    Ok(path)
+    Ok(())
 }
 
 #[expect(

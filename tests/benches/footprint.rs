@@ -40,7 +40,7 @@ fn main() {
         Effort {
             starts: 20,
             ups: 5,
-            idle: Duration::from_secs(60),
+            idle: Duration::from_mins(1),
         }
     };
     let size = fs::metadata(outrigger()).unwrap().len();

@@ -128,7 +128,7 @@ impl Agdb {
     pub async fn create(&self, db: &str) -> Result<(), AgdbError> {
         ok(
             self.http
-                .post_empty(&format!("/api/v1/db/admin/{db}/add?db_type=memory"))
+                .post_empty(&format!("/api/v1/db/admin/{db}/add?db_type=mapped"))
                 .await?,
             201,
         )

@@ -41,6 +41,10 @@ pub(crate) enum Command {
 
 /// `outrigger up`.
 #[derive(Debug, ClapArgs)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line, on or off"
+)]
 pub(crate) struct Up {
     /// A folder with manifests (its kustomization.yaml decides, if there is one), or files
     #[arg(default_value = ".")]

@@ -312,6 +312,9 @@ impl Inner {
         }
         let workload = self.profile().workload.clone();
         alive::until(&self.setup.workload_host, &workload, alive::Alive::No).await;
+        self.setup
+            .timeline
+            .record("drain", "the drained workload has ended", []);
         alive::until(&self.setup.workload_host, &workload, alive::Alive::Yes).await;
     }
 }

@@ -386,7 +386,7 @@ impl Commands for Asked {
                 .reload()
                 .await
                 .ok_or("the sidecar is about to end")?;
-            for refusal in [&state.profile, &state.plugin].into_iter().flatten() {
+            if let Some(refusal) = state.profile.as_ref().or(state.plugin.as_ref()) {
                 return Err(refusal.findings.to_string());
             }
             let files = self

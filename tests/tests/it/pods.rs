@@ -6,7 +6,7 @@ use outrigger_tests::{Agdb, Up, eventually};
 use serde_json::Value;
 
 /// From nothing to ready: agdb's own election takes up to four seconds, the rest is processes.
-pub(crate) const READY: Duration = Duration::from_secs(60);
+pub(crate) const READY: Duration = Duration::from_mins(1);
 
 /// One replica as `outrigger ps --json` shows it.
 #[derive(Debug, Clone)]

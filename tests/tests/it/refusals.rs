@@ -40,7 +40,7 @@ async fn refused_with(old: &str, new: &str, said: &str) {
     })
     .await;
     told(&up, "agdb-0", said, Duration::from_secs(30)).await;
-    let pods = crate::pods::pods(&up).await.unwrap();
+    let pods = crate::pods::pods(&up).await.expect("up answers");
     assert!(
         pods.iter().all(|pod| !pod.ready),
         "agdb never started: {pods:?}"

@@ -28,7 +28,7 @@ async fn three_replicas_become_five_and_three_again_and_keep_their_data() {
     for replica in &five {
         let reader = client.moved_to(&replica.address);
         eventually(
-            Duration::from_secs(60),
+            Duration::from_mins(1),
             &format!("{} knows five members", replica.name),
             async || {
                 let members = reader.cluster().await.map_err(|error| error.to_string())?;
@@ -52,7 +52,7 @@ async fn three_replicas_become_five_and_three_again_and_keep_their_data() {
     for replica in &three {
         let reader = client.moved_to(&replica.address);
         eventually(
-            Duration::from_secs(60),
+            Duration::from_mins(1),
             &format!("{} knows three members", replica.name),
             async || {
                 let members = reader.cluster().await.map_err(|error| error.to_string())?;

@@ -53,10 +53,9 @@ async fn sidecar(config: Config) -> Result<Exit, Failure> {
 
 fn telemetry(config: &Config) -> Result<Telemetry, Failure> {
     let format = match config.log_format {
-        Some(config::LogFormat::Json) => LogFormat::Json,
         Some(config::LogFormat::Text) => LogFormat::Text,
         None if std::io::stderr().is_terminal() => LogFormat::Text,
-        None => LogFormat::Json,
+        Some(config::LogFormat::Json) | None => LogFormat::Json,
     };
     let identity = &config.identity;
     let resource = [
