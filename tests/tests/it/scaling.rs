@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use outrigger_tests::{Example, Up, eventually};
 
-use crate::pods::{agdb, all_ready, told};
+use crate::pods::{READY, agdb, all_ready, told};
 
 #[tokio::test]
 async fn three_replicas_become_five_and_three_again_and_keep_their_data() {
@@ -41,11 +41,22 @@ async fn three_replicas_become_five_and_three_again_and_keep_their_data() {
         )
         .await;
     }
-    client
-        .moved_to(&five[4].address)
-        .select("films", "alien")
-        .await
-        .unwrap();
+    // Tokens of before the newcomer joined are not known to it.
+    eventually(
+        READY,
+        "the newcomer gives what was written before it came",
+        async || {
+            let newcomer = agdb(&five[4])
+                .login()
+                .await
+                .map_err(|error| error.to_string())?;
+            newcomer
+                .select("films", "alien")
+                .await
+                .map_err(|error| error.to_string())
+        },
+    )
+    .await;
 
     up.command(&["scale", "3"]).await.success();
     let three = all_ready(&up, 3).await;

@@ -8,7 +8,7 @@ fn outrigger(args: &[&str]) -> Output {
         .args(args)
         .env("XDG_STATE_HOME", scratch.join("outrigger-cli-test-state"))
         .output()
-        .unwrap()
+        .expect("cargo has built the program")
 }
 
 fn text(bytes: &[u8]) -> String {

@@ -82,7 +82,11 @@ const ROOMS: &[Room] = &[
     room("outrigger-plugin-sdk", &[]),
     room("outrigger-plugin-agdb", &["outrigger-plugin-sdk"]),
     room("outrigger-test-guests", &[]),
-    room("outrigger-tests", &[]),
+    Room {
+        package: "outrigger-tests",
+        uses: &[],
+        tools: &["outrigger-plugin-build"],
+    },
 ];
 
 /// Heavy dependencies and the rooms that keep them in. `deny.toml` holds the same for what comes in
