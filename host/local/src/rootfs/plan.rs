@@ -272,7 +272,9 @@ impl Planner<'_> {
             }
             let directory = wanted.is_directory();
             if self.private_tmp && target.starts_with("/tmp") {
-                if target != Path::new("/tmp") {
+                if target == Path::new("/tmp") {
+                    check_kind(target, true, directory)?;
+                } else {
                     missing.push((PathBuf::from("/tmp"), target, directory));
                 }
                 continue;
