@@ -19,7 +19,7 @@ fn guest(package: &str, example: Option<&str>) -> Vec<u8> {
         manifest_dir: Path::new(env!("CARGO_MANIFEST_DIR")).join(".."),
         package: package.to_owned(),
         example: example.map(str::to_owned),
-        features: Vec::new(),
+        features: example.map(|_| "guest".to_owned()).into_iter().collect(),
         target: Target::Unknown,
         profile: Some("guest".to_owned()),
         target_dir: PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("guests"),

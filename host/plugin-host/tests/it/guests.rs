@@ -32,7 +32,7 @@ impl Guest {
             manifest_dir: here.join("../.."),
             package: "outrigger-test-guests".into(),
             example: Some(self.example.into()),
-            features: Vec::new(),
+            features: vec!["guest".into()],
             target: self.target,
             profile: Some("guest".into()),
             target_dir: scratch.join("guests"),

@@ -5,7 +5,6 @@ use outrigger_plugin_host::{CallErrorKind, Failure, FailureKind, Next};
 use outrigger_profile::{DrainRequest, Method, Signal};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 
 use super::*;
 use crate::control::{ControlError, TurnGuard};

@@ -160,7 +160,8 @@ const TEMPLATE: &str = "{{ replicas | hosts | join(',') }} {{ plugin.join }}\n";
 fn pod(on_failure: &str) -> Pod {
     let root = tempfile::tempdir().unwrap();
     let first = loaded(TEMPLATE, on_failure, 1);
-    let peers = discovery::initial(&config(root.path()), &first.profile);
+    let mut peers = discovery::initial(&config(root.path()), &first.profile);
+    peers.source = Source::Fixed;
     Pod {
         plugin: Arc::default(),
         actions: Arc::default(),
@@ -399,6 +400,24 @@ async fn a_roll_back_stands_until_something_else_is_rendered() {
     pod.scale(4);
     running.until(|state| state.set == Some(3)).await;
     assert_eq!(pod.taken(), ["restart", "restart", "restart"]);
+    running.end().await;
+}
+
+#[tokio::test]
+async fn nothing_is_rendered_from_replicas_that_nobody_has_looked_up() {
+    let pod = pod("keep-last");
+    pod.peers
+        .send_modify(|set| Arc::make_mut(set).source = Source::None);
+    let mut running = pod.run();
+    let state = running
+        .until(|state| {
+            state.gate == Gate::Waiting("the replicas have not been looked up yet".to_owned())
+        })
+        .await;
+    assert_eq!((state.renders, state.set), (0, None));
+    pod.peers
+        .send_modify(|set| Arc::make_mut(set).source = Source::Dns);
+    running.until(|state| state.set == Some(1)).await;
     running.end().await;
 }
 
