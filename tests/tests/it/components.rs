@@ -117,9 +117,11 @@ async fn a_rebuilt_plugin_is_swapped_while_replicas_serve_and_a_truncated_one_is
 /// up, and the status says what is wrong.
 async fn one_replica_beside(behaviour: &str, kind: &str) {
     let example = example_with_file(misbehaving_component());
-    let profile = std::fs::read_to_string(example.file("outrigger.yaml")).unwrap();
-    let begin = profile.find("    settings:").unwrap();
-    let end = profile.find("  discovery:").unwrap();
+    let profile = std::fs::read_to_string(example.file("outrigger.yaml")).expect("it is there");
+    let begin = profile.find("    settings:").expect("it has settings");
+    let end = profile
+        .find("  discovery:")
+        .expect("it says how peers are found");
     let plugin_block = format!(
         "    settings: {{behaviour: {behaviour}}}\n    on-failure: ignore\n    limits: {{cpu: 50ms, wall: 500ms}}\n\n"
     );
@@ -159,7 +161,7 @@ async fn one_replica_beside(behaviour: &str, kind: &str) {
         }
     })
     .await;
-    let all = pods(&up).await.unwrap();
+    let all = pods(&up).await.expect("up answers");
     assert!(all[0].ready && all[0].restarts == 0, "{all:?}");
 }
 
