@@ -78,7 +78,7 @@ pub(crate) fn leader(pods: &[Pod]) -> &Pod {
 }
 
 /// The entries of a sidecar's timeline, oldest first: each its message and its fields.
-pub(crate) async fn timeline(up: &Up, pod: &str) -> Result<Vec<String>, String> {
+async fn timeline(up: &Up, pod: &str) -> Result<Vec<String>, String> {
     let answer = up
         .sidecar(pod)
         .get("/timeline")
