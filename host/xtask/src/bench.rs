@@ -8,21 +8,25 @@ use crate::{Failure, cache, command, progress, workspace};
 
 /// Runs every benchmark: those of the host crates, and those that drive the whole binary.
 ///
-/// The smoke run uses the dev profile, whose dependencies the tests have built already, and asks
-/// each benchmark for its shortest run (`--smoke`): it shows that they work and measures nothing.
+/// The smoke run uses the dev profile and asks each benchmark for its shortest run (`--smoke`): it
+/// shows that they work and measures nothing. Benchmarks are named one by one, because `--benches`
+/// would run the libraries' own tests as well, which know no such option.
 pub(crate) fn run(smoke: bool) -> Result<(), Failure> {
-    let mut packages = with_benches(&workspace::root().join("host"))?;
-    if has_rust_files(&workspace::root().join("tests/benches")) {
+    let mut found = with_benches(&workspace::root().join("host"))?;
+    let whole = benches(&workspace::root().join("tests"));
+    if !whole.is_empty() {
         cache::AGDB_SERVER.ensure()?;
-        packages.push("outrigger-tests".to_owned());
+        found.push(("outrigger-tests".to_owned(), whole));
     }
-    if packages.is_empty() {
+    if found.is_empty() {
         progress::say("no package has benchmarks");
-        return Ok(());
     }
-    for package in packages {
+    for (package, names) in found {
         let mut cargo = command::cargo();
-        cargo.args(["bench", "--package", &package, "--benches"]);
+        cargo.args(["bench", "--package", &package]);
+        for name in &names {
+            cargo.args(["--bench", name]);
+        }
         if smoke {
             cargo.args(["--profile", "dev", "--", "--smoke"]);
         }
@@ -32,30 +36,35 @@ pub(crate) fn run(smoke: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The packages below a folder that have a `benches` folder with Rust files.
-fn with_benches(folder: &Path) -> Result<Vec<String>, Failure> {
+/// The packages below a folder that have benchmarks, and their names.
+fn with_benches(folder: &Path) -> Result<Vec<(String, Vec<String>)>, Failure> {
     let entries = fs::read_dir(folder)
         .map_err(|error| Failure::new(format!("cannot list {}: {error}", folder.display())))?;
-    let mut found: Vec<String> = entries
+    let mut found: Vec<(String, Vec<String>)> = entries
         .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| has_rust_files(&path.join("benches")))
-        .filter_map(|path| {
-            path.file_name()
-                .and_then(OsStr::to_str)
-                .map(|name| format!("outrigger-{name}"))
+        .filter_map(|entry| {
+            let names = benches(&entry.path());
+            let package = format!("outrigger-{}", entry.file_name().to_str()?);
+            (!names.is_empty()).then_some((package, names))
         })
         .collect();
     found.sort();
     Ok(found)
 }
 
-fn has_rust_files(folder: &Path) -> bool {
-    fs::read_dir(folder).is_ok_and(|entries| {
-        entries
-            .flatten()
-            .any(|entry| entry.path().extension() == Some(OsStr::new("rs")))
-    })
+/// The names of a package's benchmarks: the Rust files of its folder `benches`.
+fn benches(package: &Path) -> Vec<String> {
+    let entries = fs::read_dir(package.join("benches"));
+    let mut names: Vec<String> = entries
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.extension() == Some(OsStr::new("rs")))
+        .filter_map(|path| path.file_stem()?.to_str().map(str::to_owned))
+        .collect();
+    names.sort();
+    names
 }
 
 #[cfg(test)]
@@ -66,7 +75,15 @@ mod tests {
     fn a_package_without_benchmarks_is_not_listed() {
         let listed = with_benches(&workspace::root().join("host")).unwrap();
         assert!(
-            !listed.contains(&"outrigger-peers".to_owned()),
+            !listed
+                .iter()
+                .any(|(package, _)| package == "outrigger-peers"),
+            "{listed:?}"
+        );
+        assert!(
+            listed
+                .iter()
+                .any(|(package, names)| package == "outrigger-plugin-host" && names == &["call"]),
             "{listed:?}"
         );
     }
