@@ -27,8 +27,7 @@ use crate::metrics::{Derives, Metrics, MetricsSetup, Recorder, Timed};
 use crate::reload::{self, Loaded, PluginLoader, PluginReloader, Reload, ReloadHandle};
 use crate::secrets::SecretFolder;
 use crate::template::{
-    PodSeeds, RenderHandle, RenderInputs, RenderTask, RenderTools, RestartRequest, TemplatePlugin,
-    WorkloadActions,
+    PodSeeds, RenderHandle, RenderInputs, RenderTask, RenderTools, TemplatePlugin, WorkloadActions,
 };
 use crate::timeline::Timeline;
 use crate::transport::HttpTransport;
@@ -193,7 +192,7 @@ impl Sidecar {
                 actions: Arc::new(WorkloadActions {
                     control,
                     transport,
-                    restart: restarts_through(&lifecycle),
+                    restart: lifecycle.restart_request(),
                 }),
                 seeds: Arc::new(seeds),
                 timeline: timeline.clone(),
@@ -360,14 +359,6 @@ async fn load_plugin(
     let told = format!("the plugin {} {} is in use", info.plugin, info.version);
     timeline.record("plugin", told, []);
     Ok(Some(plugin))
-}
-
-fn restarts_through(lifecycle: &Lifecycle) -> RestartRequest {
-    let lifecycle = lifecycle.clone();
-    Arc::new(move |reason| {
-        lifecycle.request_restart(reason);
-        Box::pin(async { Ok(()) })
-    })
 }
 
 /// What the Unix socket asks for, done by the rooms that own it.

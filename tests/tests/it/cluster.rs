@@ -2,10 +2,24 @@
 
 use std::time::Duration;
 
-use outrigger_tests::{Example, Up, eventually, throughout};
+use outrigger_tests::{Agdb, Example, Up, eventually, throughout};
 use tokio::time::Instant;
 
 use crate::pods::{READY, agdb, all_ready, leader, pods, probe, told};
+
+/// Waits until a replica gives what was written: the film `alien` of 1979.
+async fn gives_alien(reader: &Agdb, replica: &str) {
+    eventually(
+        READY,
+        &format!("{replica} gives what was written"),
+        async || match reader.select("films", "alien").await {
+            Ok(value) if value == "1979" => Ok(()),
+            Ok(other) => Err(other),
+            Err(error) => Err(error.to_string()),
+        },
+    )
+    .await;
+}
 
 #[tokio::test]
 async fn three_replicas_become_one_cluster_and_what_one_takes_all_give() {
@@ -18,17 +32,7 @@ async fn three_replicas_become_one_cluster_and_what_one_takes_all_give() {
     writer.insert("films", "alien", "1979").await.unwrap();
 
     for replica in &replicas {
-        let reader = writer.moved_to(&replica.address);
-        eventually(
-            READY,
-            &format!("{} gives what was written", replica.name),
-            async || match reader.select("films", "alien").await {
-                Ok(value) if value == "1979" => Ok(()),
-                Ok(other) => Err(other),
-                Err(error) => Err(error.to_string()),
-            },
-        )
-        .await;
+        gives_alien(&writer.moved_to(&replica.address), &replica.name).await;
     }
 }
 
@@ -316,16 +320,7 @@ async fn ctrl_c_drains_and_the_next_run_finds_its_data() {
     let up = Up::start_with(example.path(), state, &[]).await;
     let replicas = all_ready(&up, 3).await;
     let reader = agdb(&replicas[1]).login().await.unwrap();
-    eventually(
-        READY,
-        "what was written before is there",
-        async || match reader.select("films", "alien").await {
-            Ok(value) if value == "1979" => Ok(()),
-            Ok(other) => Err(other),
-            Err(error) => Err(error.to_string()),
-        },
-    )
-    .await;
+    gives_alien(&reader, &replicas[1].name).await;
 }
 
 #[tokio::test]
