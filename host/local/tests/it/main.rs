@@ -38,7 +38,9 @@ fn main() -> ExitCode {
             _ => {}
         }
     }
-    libtest_mimic::run(&Arguments::from_args(), trials()).exit_code()
+    let conclusion = libtest_mimic::run(&Arguments::from_args(), trials());
+    support::clean_up();
+    conclusion.exit_code()
 }
 
 fn trials() -> Vec<Trial> {

@@ -2,10 +2,12 @@
 
 use std::ffi::OsString;
 use std::fmt::Debug;
-use std::os::unix::fs::chown;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use outrigger_local::entry::{ContainerSpec, EtcFiles, command, exit_code};
@@ -44,11 +46,15 @@ impl User {
 
     /// This program as this user.
     pub(crate) fn command(self) -> Command {
-        let mut command = Command::new("/proc/self/exe");
+        let mut command = match self {
+            Self::Own => Command::new("/proc/self/exe"),
+            Self::Nobody => {
+                let mut command = Command::new(copy_for_everybody());
+                command.uid(NOBODY).gid(NOBODY);
+                command
+            }
+        };
         command.stdin(Stdio::null()).current_dir("/");
-        if self == Self::Nobody {
-            command.uid(NOBODY).gid(NOBODY);
-        }
         command
     }
 
@@ -93,6 +99,26 @@ impl User {
             .map_err(|error| error.to_string())?;
         well(&output)
     }
+}
+
+/// The folder of [`copy_for_everybody`].
+static COPY: Mutex<Option<tempfile::TempDir>> = Mutex::new(None);
+
+/// A copy of this program that every user reaches: the target folder may be in root's home.
+fn copy_for_everybody() -> PathBuf {
+    let mut copy = COPY.lock().unwrap_or_else(PoisonError::into_inner);
+    let folder = copy.get_or_insert_with(|| {
+        let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+        fs::copy(own_program(), folder.path().join("tests")).unwrap();
+        folder
+    });
+    folder.path().join("tests")
+}
+
+/// Removes what the tests made for all of them.
+pub(crate) fn clean_up() {
+    COPY.lock().unwrap_or_else(PoisonError::into_inner).take();
 }
 
 /// What a process said, if it ended well.
