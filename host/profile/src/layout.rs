@@ -1,0 +1,25 @@
+//! Where things are in a pod that has the sidecar: names, ports, paths. The injector and `up` arrange
+//! them so, the sidecar looks for them there.
+
+/// The sidecar container's name.
+pub const CONTAINER: &str = "outrigger";
+/// The name of the sidecar's port.
+pub const PORT_NAME: &str = "outrigger";
+/// The sidecar's pod-facing port.
+pub const PORT: u16 = 7070;
+/// What the workload's preStop hook asks for at [`PORT`].
+pub const PRE_STOP_PATH: &str = "/pre-stop";
+/// The profile's ConfigMap: `outrigger.yaml` and the templates.
+pub const PROFILE_DIR: &str = "/etc/outrigger/profile";
+/// The key of the profile in its ConfigMap.
+pub const PROFILE_KEY: &str = "outrigger.yaml";
+/// One folder for each Secret, by the Secret's name.
+pub const SECRETS_DIR: &str = "/etc/outrigger/secrets";
+/// The volume of the rendered files, at the same path in the sidecar and the workload.
+pub const FILES_DIR: &str = "/run/outrigger";
+/// In [`FILES_DIR`]: `dirs/<i>` is what the workload sees at `Profile::file_dirs()[i]`.
+pub const FILES_DIRS: &str = "dirs";
+/// The sidecar's own folder.
+pub const STATE_DIR: &str = "/var/lib/outrigger";
+/// Where the sidecar sees the pod's volumes: `/volumes/<name>`.
+pub const VOLUMES_DIR: &str = "/volumes";
