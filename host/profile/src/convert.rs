@@ -9,6 +9,7 @@ mod files;
 mod health;
 mod metrics;
 mod plugin;
+mod trial;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -48,6 +49,7 @@ pub(crate) fn convert(root: raw::Root, declared: Declared) -> (Profile, Vec<Find
     let health = convert.health(spec.health.unwrap_or_default(), &start, plugin.is_some());
     let metrics = convert.metrics(spec.metrics.unwrap_or_default());
     let drain = convert.drain(spec.drain.unwrap_or_default());
+    let trial = convert.trial(&spec.trial.unwrap_or_default());
     let profile = Profile {
         name,
         workload,
@@ -60,6 +62,7 @@ pub(crate) fn convert(root: raw::Root, declared: Declared) -> (Profile, Vec<Find
         health,
         metrics,
         drain,
+        trial,
     };
     (profile, convert.findings)
 }

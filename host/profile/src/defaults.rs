@@ -50,6 +50,13 @@ pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long endpoints need to notice that a replica is unready: kube-proxy syncs within a second.
 pub const DRAIN_NOTICE: Duration = Duration::from_secs(1);
 
+/// For how long changed files are on trial: a restarted workload of moderate size is ready again well
+/// within it, and a replica that is not should not hold up a rollout for longer.
+pub const TRIAL_FILES: Duration = Duration::from_mins(2);
+
+/// For how long a swapped plugin is on trial: thirty looks at each probe.
+pub const TRIAL_PLUGIN: Duration = Duration::from_secs(30);
+
 /// Linear memory of one call of a plugin. A Rust guest needs 1 to 2 MiB, a JavaScript one 10 to 20.
 pub const PLUGIN_MEMORY: ByteSize = ByteSize(32 << 20);
 

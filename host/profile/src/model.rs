@@ -33,6 +33,8 @@ pub struct Profile {
     pub metrics: Metrics,
     /// How the replica is taken out of service.
     pub drain: Drain,
+    /// For how long changes are on trial.
+    pub trial: Trial,
 }
 
 /// The program beside the sidecar.
@@ -319,6 +321,16 @@ pub struct SecretSource {
     pub secret: String,
     /// Whether the pod may start without it.
     pub optional: bool,
+}
+
+/// For how long changes are on trial: if health falls meanwhile, what was before returns. Zero = no
+/// trial.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trial {
+    /// Files that changed with what a person wrote, from when the workload runs with them.
+    pub files: Duration,
+    /// A plugin that was swapped.
+    pub plugin: Duration,
 }
 
 /// The start gate.

@@ -92,6 +92,8 @@ pub(crate) struct Spec {
     pub metrics: Option<Metrics>,
     /// How the replica is taken out of service.
     pub drain: Option<Drain>,
+    /// For how long a change is on trial: if health falls meanwhile, what was before returns.
+    pub trial: Option<Trial>,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -155,6 +157,18 @@ pub(crate) struct SecretSource {
     /// Whether the pod may start without it.
     #[schemars(extend("default" = false))]
     pub optional: Option<bool>,
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct Trial {
+    /// For files that changed with the profile, a template or a Secret, 0s to 1h; counted from when the
+    /// workload runs with them. A restarted workload has this long to become ready. `0s`: no trial.
+    #[schemars(extend("default" = show_span(defaults::TRIAL_FILES)))]
+    pub files: Option<Span>,
+    /// For a plugin that was swapped, 0s to 1h. `0s`: no trial.
+    #[schemars(extend("default" = show_span(defaults::TRIAL_PLUGIN)))]
+    pub plugin: Option<Span>,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]

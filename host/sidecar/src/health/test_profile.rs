@@ -73,6 +73,10 @@ pub(crate) fn loaded() -> Loaded {
             http: Vec::new(),
             signal: None,
         },
+        trial: profile::Trial {
+            files: Duration::from_mins(2),
+            plugin: Duration::from_secs(30),
+        },
     };
     Loaded {
         profile: Arc::new(profile),
