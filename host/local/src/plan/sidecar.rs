@@ -83,6 +83,8 @@ pub(super) fn plan(
     mount(&dirs.secrets, SECRETS_DIR, true);
     mount(&dirs.files, FILES_DIR, false);
     mount(&dirs.state, STATE_DIR, false);
+    // At its own path, which the pod's private /tmp would hide when the state folder is below /tmp.
+    mount(&input.local, &input.local.to_string_lossy(), false);
     let mut told = serde_json::Map::new();
     for (name, (path, bytes)) in &facts.volumes {
         let Some((folder, writable)) = volumes.get(name) else {

@@ -270,6 +270,7 @@ fn the_sidecar_is_added_as_the_webhook_would() {
             "/etc/outrigger/secrets <- /s/pods/db-6/outrigger/secrets ro",
             "/run/outrigger <- /s/pods/db-6/outrigger/files",
             "/var/lib/outrigger <- /s/pods/db-6/outrigger/state",
+            "/s/run <- /s/run",
             "/volumes/conf <- /s/pods/db-6/volumes/conf ro",
             "/volumes/data <- /s/claims/data-db-6",
         ]
