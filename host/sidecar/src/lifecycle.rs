@@ -78,7 +78,7 @@ struct Inner {
     tasks: Tasks,
     /// The drain that is under way or done; none while the replica may serve.
     drain: Mutex<Option<watch::Receiver<Option<Arc<DrainOutcome>>>>>,
-    restart: Mutex<restart::Stage>,
+    restarts: restart::Restarts,
     /// Whether somebody wants this replica to end: a drain for that is not undone by a restart.
     leaving: watch::Sender<bool>,
     /// Whether the workload may have started.
@@ -103,7 +103,7 @@ impl Lifecycle {
                 phase: watch::Sender::new(Phase::Starting),
                 tasks,
                 drain: Mutex::new(None),
-                restart: Mutex::default(),
+                restarts: restart::Restarts::default(),
                 leaving: watch::Sender::new(false),
                 started: watch::Sender::new(false),
             }),
@@ -135,8 +135,8 @@ impl Lifecycle {
     pub fn restart_request(&self) -> RestartRequest {
         let lifecycle = self.clone();
         Arc::new(move |reason| {
-            lifecycle.request_restart(reason);
-            Box::pin(async { Ok(()) })
+            let restart = lifecycle.request_restart(reason);
+            Box::pin(restart)
         })
     }
 
@@ -185,10 +185,23 @@ impl Lifecycle {
     }
 
     /// Asks for a restart of the workload, because of new configuration: in this replica's turn, drained
-    /// first. Returns at once; how it goes is on the timeline. A request that comes while one waits
-    /// for its turn is served by that one.
-    pub fn request_restart(&self, reason: impl Into<String>) {
-        restart::request(&self.inner, reason.into());
+    /// first. A request that comes while one waits for its turn is served by that one; one that comes
+    /// before the restarted workload is ready is served in the same turn.
+    ///
+    /// What is returned waits until the workload was started anew, whether it is ready or not, and
+    /// gives the reason where it was not.
+    ///
+    /// # Cancel safety
+    /// The restart is asked for at once, and goes on without whoever asked for it.
+    pub fn request_restart(
+        &self,
+        reason: impl Into<String>,
+    ) -> impl Future<Output = Result<(), String>> + Send + 'static {
+        let answer = restart::request(&self.inner, reason.into());
+        async move {
+            let gone = || Err("the sidecar is ending".to_owned());
+            answer.await.unwrap_or_else(|_| gone())
+        }
     }
 
     /// Follows the start gate, and lets the replica serve again when its workload comes back after a
@@ -306,7 +319,7 @@ impl Inner {
     }
 
     async fn workload_returns(&self) {
-        if restart::is_under_way(&self.restart) {
+        if self.restarts.are_under_way() {
             // It says itself when the workload is back.
             std::future::pending::<()>().await;
         }

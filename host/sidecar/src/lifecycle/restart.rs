@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use outrigger_plugin_host::DrainReason;
 use outrigger_telemetry::names;
+use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 use super::alive::{self, Alive};
@@ -21,100 +22,168 @@ const READY_WITHIN: Duration = Duration::from_mins(5);
 /// Beyond the grace period, how long a workload may take to go away once its restart was asked for.
 const GONE_SLACK: Duration = Duration::from_secs(5);
 
-/// How far a restart is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum Stage {
-    /// None is wanted.
-    #[default]
-    None,
-    /// It waits for its turn: whoever wants one now is served by it.
-    Waiting,
-    /// It is under way; and whether another is wanted after it.
-    UnderWay { again: bool },
+/// What a restart came to, for whoever asked for it: the workload runs with what was in place when it
+/// was asked for, or why it does not.
+pub(super) type Answer = Result<(), String>;
+
+/// The restarts that are wanted.
+#[derive(Debug, Default)]
+pub(super) struct Restarts {
+    wanted: Mutex<Wanted>,
+    /// Told of each wish.
+    came: Notify,
 }
 
-pub(super) fn is_under_way(stage: &Mutex<Stage>) -> bool {
-    *lock(stage) != Stage::None
+#[derive(Debug, Default)]
+struct Wanted {
+    /// Whether a task works at it.
+    is_under_way: bool,
+    /// The newest wish that no restart serves yet.
+    next: Option<Wish>,
 }
 
-pub(super) fn request(inner: &Arc<Inner>, reason: String) {
-    {
-        let mut stage = lock(&inner.restart);
-        match &mut *stage {
-            Stage::None => *stage = Stage::Waiting,
-            Stage::Waiting => return,
-            Stage::UnderWay { again } => {
-                *again = true;
-                return;
-            }
+/// A restart that is wanted: all who want one before it begins want the same one.
+#[derive(Debug)]
+struct Wish {
+    /// The newest reason.
+    reason: String,
+    asked: Vec<oneshot::Sender<Answer>>,
+}
+
+impl Wish {
+    fn answer(self, answer: &Answer) {
+        for asked in self.asked {
+            // Whoever asked may have gone meanwhile.
+            drop(asked.send(answer.clone()));
         }
     }
-    let owned = Arc::clone(inner);
-    inner.tasks.spawn_short("restart", async move {
-        loop {
-            let result = Restart {
-                inner: &owned,
-                began: Instant::now(),
+}
+
+impl Restarts {
+    pub(super) fn are_under_way(&self) -> bool {
+        lock(&self.wanted).is_under_way
+    }
+
+    fn take(&self) -> Option<Wish> {
+        lock(&self.wanted).next.take()
+    }
+
+    /// The reason of the next wish; where there is none, nothing is under way from now on.
+    fn reason_or_end(&self) -> Option<String> {
+        let mut wanted = lock(&self.wanted);
+        let reason = wanted.next.as_ref().map(|wish| wish.reason.clone());
+        wanted.is_under_way = reason.is_some();
+        reason
+    }
+
+    /// Waits until one more is wanted.
+    async fn another(&self) {
+        while lock(&self.wanted).next.is_none() {
+            self.came.notified().await;
+        }
+    }
+}
+
+pub(super) fn request(inner: &Arc<Inner>, reason: String) -> oneshot::Receiver<Answer> {
+    let (answer, receiver) = oneshot::channel();
+    let must_begin = {
+        let mut wanted = lock(&inner.restarts.wanted);
+        match &mut wanted.next {
+            Some(wish) => {
+                wish.reason = reason;
+                wish.asked.push(answer);
             }
-            .run(&reason)
-            .await;
-            let word = match &result {
-                Ok(told) => {
-                    owned.setup.timeline.record("restart", told.clone(), []);
-                    "done"
-                }
-                Err(problem) => {
-                    owned.setup.timeline.record(
-                        "restart",
-                        format!("the restart failed: {problem}"),
-                        [],
-                    );
-                    "failed"
-                }
-            };
-            let labels = [("result", word)];
-            owned.setup.recorder.count(names::RESTARTS, &labels);
-            let mut stage = lock(&owned.restart);
-            if (*stage == Stage::UnderWay { again: true }) && result.is_ok() {
-                *stage = Stage::Waiting;
-            } else {
-                *stage = Stage::None;
-                return;
+            none => {
+                *none = Some(Wish {
+                    reason,
+                    asked: vec![answer],
+                });
             }
         }
-    });
+        !std::mem::replace(&mut wanted.is_under_way, true)
+    };
+    inner.restarts.came.notify_one();
+    if must_begin {
+        let owned = Arc::clone(inner);
+        inner.tasks.spawn_short("restart", async move {
+            let restart = Restart { inner: &owned };
+            while let Some(reason) = owned.restarts.reason_or_end() {
+                restart.take_turn(&reason).await;
+            }
+        });
+    }
+    receiver
+}
+
+/// What a restart came to once the workload had been taken down, or where it did not have to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Replaced {
+    /// It runs anew.
+    Anew,
+    /// This replica is leaving, it is not started again.
+    Leaving,
 }
 
 struct Restart<'a> {
     inner: &'a Arc<Inner>,
-    began: Instant,
 }
 
 impl Restart<'_> {
-    async fn run(&self, reason: &str) -> Result<String, String> {
+    /// Everything that is wanted, in one turn.
+    async fn take_turn(&self, reason: &str) {
         let setup = &self.inner.setup;
         // A sidecar that was restarted alone is starting while its workload runs.
         if *self.inner.phase.borrow() == Phase::Starting
             && alive::is_alive(&setup.workload_host, &self.inner.profile().workload).await
                 != Alive::Yes
         {
-            return Ok("no restart is needed, the workload has not started yet".to_owned());
+            self.tell(
+                "needless",
+                "no restart is needed, the workload has not started yet",
+            );
+            if let Some(wish) = self.inner.restarts.take() {
+                wish.answer(&Ok(()));
+            }
+            return;
         }
         setup.timeline.record(
             "restart",
             format!("a restart of the workload is wanted: {reason}"),
             [("reason", reason.into())],
         );
-        let turn = setup
-            .control
-            .acquire_turn(reason)
-            .await
-            .map_err(|error| error.to_string())?;
-        *lock(&self.inner.restart) = Stage::UnderWay { again: false };
+        let turn = match setup.control.acquire_turn(reason).await {
+            Ok(turn) => turn,
+            Err(error) => {
+                let problem = error.to_string();
+                self.tell("failed", format!("the restart failed: {problem}"));
+                if let Some(wish) = self.inner.restarts.take() {
+                    wish.answer(&Err(problem));
+                }
+                return;
+            }
+        };
         if !turn.coordinated {
             tracing::info!("Nobody counts turns here: other replicas may restart at the same time");
         }
-        let result = self.in_turn(reason).await;
+        // What is wanted while this replica is not ready again is the newer configuration, or the
+        // one before that is to return: it is served in the same turn.
+        while let Some(wish) = self.inner.restarts.take() {
+            let began = Instant::now();
+            match self.replace(&wish.reason).await {
+                Ok(Replaced::Anew) => {
+                    wish.answer(&Ok(()));
+                    self.until_ready(began).await;
+                }
+                Ok(Replaced::Leaving) => {
+                    wish.answer(&Ok(()));
+                    self.tell("needless", "this replica is leaving, it is not restarted");
+                }
+                Err(problem) => {
+                    self.tell("failed", format!("the restart failed: {problem}"));
+                    wish.answer(&Err(problem));
+                }
+            }
+        }
         if let Err(error) = turn.release().await {
             setup.timeline.record(
                 "restart",
@@ -122,10 +191,10 @@ impl Restart<'_> {
                 [],
             );
         }
-        result
     }
 
-    async fn in_turn(&self, reason: &str) -> Result<String, String> {
+    /// Drains the workload and has it started anew.
+    async fn replace(&self, reason: &str) -> Result<Replaced, String> {
         let setup = &self.inner.setup;
         let workload = self.inner.profile().workload.clone();
         let lifecycle = Lifecycle {
@@ -143,7 +212,7 @@ impl Restart<'_> {
             }
         }
         if *self.inner.leaving.borrow() {
-            return Ok("this replica is leaving, it is not restarted".to_owned());
+            return Ok(Replaced::Leaving);
         }
         if !gone && !workload.ports.is_empty() {
             gone = tokio::time::timeout(ENDS_WITHIN, &mut ended).await.is_ok();
@@ -165,27 +234,42 @@ impl Restart<'_> {
             }
         }
         if *self.inner.leaving.borrow() {
-            return Ok("this replica is leaving, it is not restarted".to_owned());
+            return Ok(Replaced::Leaving);
         }
         self.inner.back_in_service();
-        let mut health = setup.health.clone();
+        Ok(Replaced::Anew)
+    }
+
+    /// Keeps the turn until the replica is ready again, for a while; less where a restart is wanted
+    /// once more.
+    async fn until_ready(&self, began: Instant) {
+        let mut health = self.inner.setup.health.clone();
         let ready = health.wait_for(|report| report.readiness.pass);
         let mut leaving = self.inner.leaving.subscribe();
         tokio::select! {
             ready = tokio::time::timeout(READY_WITHIN, ready) => match ready {
-                Ok(Ok(_)) => Ok(format!(
+                Ok(Ok(_)) => self.tell("done", format!(
                     "the workload runs with its new configuration and is ready, after {:.1} s",
-                    self.began.elapsed().as_secs_f64()
+                    began.elapsed().as_secs_f64()
                 )),
-                Ok(Err(_)) => Err("the sidecar is ending".to_owned()),
-                Err(_) => Err(format!(
-                    "the workload is not ready after {} s",
+                Ok(Err(_)) => self.tell("unready", "the sidecar is ending"),
+                Err(_) => self.tell("unready", format!(
+                    "the workload was restarted and is not ready after {} s",
                     READY_WITHIN.as_secs()
                 )),
             },
+            () = self.inner.restarts.another() => {
+                self.tell("unready", "the workload was restarted, and is wanted anew before it was ready");
+            }
             _ = leaving.wait_for(|leaving| *leaving) => {
-                Ok("this replica is leaving".to_owned())
+                self.tell("unready", "this replica is leaving");
             }
         }
+    }
+
+    fn tell(&self, result: &'static str, message: impl Into<String>) {
+        let setup = &self.inner.setup;
+        setup.timeline.record("restart", message, []);
+        setup.recorder.count(names::RESTARTS, &[("result", result)]);
     }
 }

@@ -206,6 +206,18 @@ impl Pod {
         self.until_phase("running").await;
     }
 
+    /// Waits until no restart is under way.
+    async fn until_idle(&self) {
+        let idle = async {
+            while self.tasks.still_running().contains(&"restart".to_owned()) {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_mins(1), idle)
+            .await
+            .expect("the restart ends");
+    }
+
     fn set_ready(&self, ready: bool) {
         self.health.send_modify(|report| {
             Arc::make_mut(report).readiness.pass = ready;
@@ -353,12 +365,13 @@ async fn a_restart_is_drained_in_turn_and_done_when_the_replica_is_ready_again()
     });
     pod.open().await;
     pod.set_ready(true);
-    pod.lifecycle.request_restart("new files");
+    let restart = pod.lifecycle.request_restart("new files");
     pod.until_phase("drained").await;
     pod.set_ready(false);
     pod.until_phase("running").await;
     pod.set_ready(true);
     pod.until_told("is ready, after").await;
+    assert_eq!(restart.await, Ok(()));
     assert_eq!(
         *pod.control.asked.lock().unwrap(),
         ["turn new files", "restart new files"]
@@ -381,12 +394,13 @@ async fn a_workload_that_ends_by_its_own_drain_is_not_restarted_twice() {
         },
     );
     pod.open().await;
-    pod.lifecycle.request_restart("new files");
+    let restart = pod.lifecycle.request_restart("new files");
     pod.until_phase("draining").await;
     workload.stop().await;
     pod.until_phase("running").await;
     pod.set_ready(true);
     pod.until_told("is ready, after").await;
+    assert_eq!(restart.await, Ok(()));
     assert_eq!(*pod.control.asked.lock().unwrap(), ["turn new files"]);
 }
 
@@ -398,16 +412,51 @@ async fn where_nobody_can_restart_it_the_workload_serves_on_and_the_failure_is_t
     };
     let pod = pod(None, control, |_| {});
     pod.open().await;
-    pod.lifecycle.request_restart("new files");
+    let restart = pod.lifecycle.request_restart("new files");
     pod.until_told("the restart failed: the workload's process cannot be seen")
         .await;
     pod.until_phase("running").await;
+    let problem = restart.await.unwrap_err();
+    assert!(problem.contains("cannot be seen"), "{problem}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_workload_that_does_not_become_ready_is_restarted_again_in_the_same_turn() {
+    let pod = pod(None, Control::default(), |profile| {
+        profile.drain.notice = Duration::ZERO;
+    });
+    pod.open().await;
+    let broken = pod.lifecycle.request_restart("broken files");
+    assert_eq!(broken.await, Ok(()));
+    let (first, second) = (
+        pod.lifecycle.request_restart("the files before"),
+        pod.lifecycle.request_restart("the files before, again"),
+    );
+    assert_eq!((first.await, second.await), (Ok(()), Ok(())));
+    pod.set_ready(true);
+    pod.until_told("is ready, after").await;
+    assert_eq!(
+        *pod.control.asked.lock().unwrap(),
+        [
+            "turn broken files",
+            "restart broken files",
+            "restart the files before, again"
+        ]
+    );
+    // The turn was given back: the next restart has one of its own.
+    pod.until_idle().await;
+    assert_eq!(pod.lifecycle.request_restart("more").await, Ok(()));
+    assert_eq!(
+        pod.control.asked.lock().unwrap()[3..],
+        ["turn more", "restart more"]
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn before_the_workload_has_started_no_restart_is_needed() {
     let pod = pod(None, Control::default(), |_| {});
-    pod.lifecycle.request_restart("new files");
+    let restart = pod.lifecycle.request_restart("new files");
+    assert_eq!(restart.await, Ok(()));
     pod.until_told("no restart is needed").await;
     assert!(pod.control.asked.lock().unwrap().is_empty());
 }
@@ -418,12 +467,13 @@ async fn a_replica_that_leaves_is_not_restarted() {
         profile.drain.notice = Duration::from_secs(5);
     });
     pod.open().await;
-    pod.lifecycle.request_restart("new files");
+    let restart = pod.lifecycle.request_restart("new files");
     pod.until_phase("draining").await;
     pod.lifecycle
         .drain(DrainReason::ScaleDown, After::Stop)
         .await;
     pod.until_told("this replica is leaving").await;
+    assert_eq!(restart.await, Ok(()));
     assert_eq!(pod.lifecycle.phase().borrow().as_str(), "drained");
     assert_eq!(*pod.control.asked.lock().unwrap(), ["turn new files"]);
 }
