@@ -1,13 +1,12 @@
 //! Stopping a replica without harm: not when that breaks the quorum without saying so, and by agdb's own
 //! API, because agdb as PID 1 ignores SIGTERM.
 
-use outrigger_plugin_sdk::{
-    DrainContext, DrainReason, FailureKind, Membership, Step, quorum, state,
-};
+use outrigger_plugin_sdk::{DrainContext, DrainReason, FailureKind, Membership, Step, state};
 
 use crate::identity::{self, Identity};
 use crate::settings::Settings;
-use crate::{admin, observe};
+use crate::stop::{Effect, effect};
+use crate::{admin, observe, sync};
 
 /// The state's key of when in this drain the server was asked to stop, in milliseconds since its
 /// beginning.
@@ -23,32 +22,6 @@ const WAIT_MS: u32 = 1_000;
 const POLL_MS: u32 = 150;
 
 const POLL_TIMEOUT_MS: u32 = 400;
-
-/// What a stop would do to the quorum.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Effect {
-    /// Enough others stay.
-    None,
-    /// It breaks, and waiting may help.
-    Breaks(String),
-    /// It breaks whatever the others do: one or two replicas have none to spare.
-    Inevitable(String),
-}
-
-fn effect(others: u32, desired: u32) -> Effect {
-    let needed = quorum(desired);
-    if others >= needed {
-        return Effect::None;
-    }
-    let message = format!(
-        "{others} of {desired} replicas stay up and {needed} make a quorum: nothing can be written until more are back"
-    );
-    if desired <= 2 {
-        Effect::Inevitable(message)
-    } else {
-        Effect::Breaks(message)
-    }
-}
 
 /// Whether it can wait: somebody asked for it, and nothing is lost if it comes later.
 fn can_wait(reason: DrainReason) -> bool {
@@ -74,8 +47,13 @@ fn begin(settings: &Settings, context: &DrainContext) -> Step {
         return Step::done("agdb does not answer; there is nothing to stop");
     }
     let leaving = !now.is_wanted(now.self_ordinal);
-    let note = match effect(observe::others_up(settings, now), now.desired) {
+    let look = match observe::before_stop(settings, now) {
+        Ok(look) => look,
+        Err(failure) => return Step::failed(failure),
+    };
+    let note = match effect(&look) {
         Effect::None => String::new(),
+        Effect::NothingToLose(message) => format!("{message}; "),
         Effect::Breaks(message) if can_wait(context.reason) && context.remaining > RESERVE_MS => {
             let wait = WAIT_MS.min(context.remaining - RESERVE_MS);
             return Step::again_in(wait, format!("waits: {message}"));
@@ -106,6 +84,7 @@ fn stop(settings: &Settings, context: &DrainContext, note: &str) -> Step {
     }
     match admin::shutdown(settings) {
         Ok(()) => {
+            sync::forget();
             if let Err(failure) = state::store(ASKED, &context.elapsed) {
                 return Step::done(format!(
                     "{note}agdb was asked to stop; not watched: {}",
@@ -236,11 +215,41 @@ mod tests {
     }
 
     #[test]
-    fn two_replicas_have_none_to_spare_and_are_not_waited_for() {
-        assert_eq!(effect(2, 3), Effect::None);
-        assert!(matches!(effect(1, 3), Effect::Breaks(_)));
-        assert!(matches!(effect(1, 2), Effect::Inevitable(_)));
-        assert!(matches!(effect(0, 1), Effect::Inevitable(_)));
+    fn a_change_of_the_members_goes_on_at_once_and_says_what_it_breaks() {
+        const TABLE: &str = "GET /api/v1/cluster/status";
+        let table = |members: &[u32]| {
+            let rows: Vec<String> = members
+                .iter()
+                .map(|member| {
+                    format!(
+                        r#"{{"address":"http://agdb-{member}.agdb.default.svc.cluster.local:3000","status":true,"leader":{},"executed_index":5,"resync":false}}"#,
+                        *member == 0
+                    )
+                })
+                .collect();
+            format!("[{}]", rows.join(","))
+        };
+        let (old, new) = (table(&[0, 1, 2]), table(&[0, 1, 2, 3, 4]));
+        let host = peers(with_admin(), &[0, 2])
+            .endpoint("api", Target::Local, STATUS, 200, "")
+            .endpoint("api", Target::Local, TABLE, 200, &old)
+            .endpoint("api", Target::Peer(0), TABLE, 200, &old)
+            .endpoint("api", Target::Peer(2), TABLE, 200, &new);
+        let step = drain(
+            &Settings::default(),
+            &context(0, DrainReason::ConfigChange, membership(1, 5)),
+        );
+        assert_eq!(step.next, Next::AgainIn(POLL_MS));
+        assert!(
+            step.note
+                .starts_with("stops although the 3 members that agdb still runs with change to 5"),
+            "{}",
+            step.note
+        );
+        assert!(
+            host.request_lines()
+                .contains(&"POST local /api/v1/admin/shutdown".to_owned())
+        );
     }
 
     #[test]

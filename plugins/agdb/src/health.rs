@@ -3,6 +3,7 @@
 use outrigger_plugin_sdk::{Probe, Reason, Verdict, quorum};
 
 use crate::status::{Look, Row, leader, members, members_of};
+use crate::sync::Sync;
 
 /// When to look again while something is wrong, in milliseconds.
 const SOON: u32 = 500;
@@ -17,6 +18,8 @@ pub mod code {
     pub const NOT_A_MEMBER: &str = "not-a-member";
     /// Own: it is taking a snapshot.
     pub const RESYNCING: &str = "resyncing";
+    /// Own: it has not caught up with its leader since it started.
+    pub const NEVER_SYNCED: &str = "never-synced";
     /// Own: it is further behind the leader than the setting allows.
     pub const LAGGING: &str = "lagging";
     /// Own: its leader has not heard from it.
@@ -31,8 +34,8 @@ pub mod code {
     pub const MEMBERSHIP_CHANGE: &str = "membership-change";
 }
 
-/// The verdict for a probe.
-pub fn judge(probe: Probe, look: &Look, lag_limit: u64) -> Verdict {
+/// The verdict for a probe. `sync` counts for readiness alone.
+pub fn judge(probe: Probe, look: &Look, sync: Sync, lag_limit: u64) -> Verdict {
     if !look.own.answers {
         let reason = Reason::own(code::NOT_ANSWERING, "agdb does not answer /api/v1/status");
         return soon(Verdict::fail(vec![reason]));
@@ -41,7 +44,7 @@ pub fn judge(probe: Probe, look: &Look, lag_limit: u64) -> Verdict {
         // Liveness never depends on peers, and a start is over when the server answers.
         Probe::Startup | Probe::Liveness => Verdict::pass(),
         Probe::Readiness => match &look.own.table {
-            Some(rows) => readiness(look, rows, lag_limit),
+            Some(rows) => readiness(look, rows, sync, lag_limit),
             None => without_table(look),
         },
     }
@@ -87,7 +90,7 @@ fn majority(members: usize) -> usize {
     quorum(u32::try_from(members).unwrap_or(u32::MAX)) as usize
 }
 
-fn readiness(look: &Look, rows: &[Row], lag_limit: u64) -> Verdict {
+fn readiness(look: &Look, rows: &[Row], sync: Sync, lag_limit: u64) -> Verdict {
     let alone = rows.len() == 1;
     let own = if alone && look.wanted.len() <= 1 {
         rows.first()
@@ -100,7 +103,7 @@ fn readiness(look: &Look, rows: &[Row], lag_limit: u64) -> Verdict {
     let as_wanted = look.wanted.len() <= 1 || members(rows) == members_of(&look.wanted);
 
     let mut reasons = Vec::new();
-    reasons.extend(own_reasons(look, rows, own, lag_limit));
+    reasons.extend(own_reasons(look, rows, own, sync, lag_limit));
     let own_fault = !reasons.is_empty();
     let cluster = cluster_reasons(look, rows, up);
     let cluster_fault = !cluster.is_empty();
@@ -152,7 +155,13 @@ fn attributes(
     verdict
 }
 
-fn own_reasons(look: &Look, rows: &[Row], own: Option<&Row>, lag_limit: u64) -> Vec<Reason> {
+fn own_reasons(
+    look: &Look,
+    rows: &[Row],
+    own: Option<&Row>,
+    sync: Sync,
+    lag_limit: u64,
+) -> Vec<Reason> {
     let Some(own) = own else {
         return vec![Reason::own(
             code::NOT_A_MEMBER,
@@ -181,6 +190,13 @@ fn own_reasons(look: &Look, rows: &[Row], own: Option<&Row>, lag_limit: u64) -> 
             code::RESYNCING,
             "agdb is taking a snapshot from a peer",
         ));
+    } else if let Sync::Behind(target) = sync {
+        let message = format!(
+            "agdb has executed {} log entries and its leader had {target} when this replica found it: it has \
+             not caught up since it started",
+            own.executed_index
+        );
+        reasons.push(Reason::own(code::NEVER_SYNCED, message));
     }
     let Some(leader) = leader(rows).and_then(|url| rows.iter().find(|row| row.address == url))
     else {
@@ -270,11 +286,8 @@ mod tests {
 
     fn check(cases: &[Case]) {
         for case in cases {
-            let verdict = judge(
-                Probe::Readiness,
-                &look(case.own, case.peers, case.desired),
-                100,
-            );
+            let look = look(case.own, case.peers, case.desired);
+            let verdict = judge(Probe::Readiness, &look, Sync::Done, 100);
             let codes: Vec<&str> = verdict.reasons.iter().map(|r| r.code.as_str()).collect();
             let found = (verdict.status, verdict.role.as_deref(), codes.as_slice());
             assert_eq!(found, case.verdict, "{}", case.name);
@@ -526,11 +539,17 @@ mod tests {
     #[test]
     fn liveness_and_startup_ask_only_whether_the_server_answers() {
         let alone = look((0, Some("0:UL7 1:d-0 2:d-0")), &[(1, None), (2, None)], 3);
-        assert_eq!(judge(Probe::Liveness, &alone, 100), Verdict::pass());
-        assert_eq!(judge(Probe::Startup, &alone, 100), Verdict::pass());
+        assert_eq!(
+            judge(Probe::Liveness, &alone, Sync::Unknown, 100),
+            Verdict::pass()
+        );
+        assert_eq!(
+            judge(Probe::Startup, &alone, Sync::Unknown, 100),
+            Verdict::pass()
+        );
         let dead = look((0, None), &[], 3);
         assert_eq!(
-            judge(Probe::Liveness, &dead, 100).reasons[0].code,
+            judge(Probe::Liveness, &dead, Sync::Unknown, 100).reasons[0].code,
             code::NOT_ANSWERING
         );
     }
@@ -541,10 +560,39 @@ mod tests {
         for peer in &mut look.peers {
             peer.misses = 1;
         }
-        let verdict = judge(Probe::Readiness, &look, 100);
+        let verdict = judge(Probe::Readiness, &look, Sync::Done, 100);
         assert_eq!(
             (verdict.status, verdict.next_check),
             (Status::Pass, Some(SOON))
+        );
+    }
+
+    #[test]
+    fn a_replica_that_never_caught_up_is_not_ready_however_large_the_lag_limit_is() {
+        let followers =
+            |own: &'static str| look((2, Some(own)), &[(0, Some("")), (1, Some(""))], 3);
+        let codes = |look: &Look, sync: Sync| {
+            let verdict = judge(Probe::Readiness, look, sync, 1_000_000);
+            let codes: Vec<String> = verdict.reasons.into_iter().map(|r| r.code).collect();
+            (verdict.status, verdict.role, codes.join(" "))
+        };
+        let failed = |codes: &str| (Status::Fail, None, codes.to_owned());
+        let empty = followers("0:UL12 1:U-12 2:U-0");
+        let first = Sync::Unknown.after(&empty);
+        assert_eq!(codes(&empty, first), failed("never-synced"));
+        let some = followers("0:UL14 1:U-14 2:U-7");
+        assert_eq!(codes(&some, first.after(&some)), failed("never-synced"));
+        let snapshot = followers("0:UL12 1:U-12 2:UR0");
+        assert_eq!(
+            codes(&snapshot, Sync::Unknown.after(&snapshot)),
+            failed("resyncing"),
+            "one reason is enough"
+        );
+        let even = followers("0:UL20 1:U-20 2:U-13");
+        assert_eq!(
+            codes(&even, first.after(&even)),
+            (Status::Pass, Some("follower".to_owned()), String::new()),
+            "what its leader had at first is reached, the rest is lag"
         );
     }
 }

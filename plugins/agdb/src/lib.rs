@@ -11,9 +11,12 @@ pub mod identity;
 pub mod metrics;
 pub mod observe;
 pub mod plan;
+pub mod say_once;
 pub mod settings;
 pub mod start;
 pub mod status;
+pub mod stop;
+pub mod sync;
 pub mod template;
 
 use outrigger_plugin_sdk::{
@@ -23,6 +26,7 @@ use outrigger_plugin_sdk::{
 };
 
 use crate::identity::{Identity, Recorded};
+use crate::say_once::say_once;
 use crate::settings::Settings;
 use crate::status::{Look, leader};
 
@@ -127,7 +131,11 @@ fn pepper(item: &Artifact, settings: &Settings) -> Option<Diagnostic> {
     let line = config.entry("pepper_path")?.line;
     let path = config.pepper_path()?;
     let Some(pepper) = &settings.pepper else {
-        outrigger_plugin_sdk::info!("The pepper is not checked: the setting `pepper` does not say where it lies", "path" => path);
+        say_once(
+            "pepper",
+            "The pepper is not checked",
+            &format!("the setting `pepper` does not say in which volume {path} lies"),
+        );
         return None;
     };
     let hint =
@@ -136,7 +144,7 @@ fn pepper(item: &Artifact, settings: &Settings) -> Option<Diagnostic> {
         Ok(bytes) => template::pepper_problem(&bytes)
             .map(|problem| Diagnostic::error(&item.path, line, problem).hint(hint)),
         Err(failure) if failure.kind == FailureKind::Denied => {
-            outrigger_plugin_sdk::info!("The pepper is not checked", "volume" => pepper.volume, "reason" => failure.message);
+            say_once("pepper", "The pepper is not checked", &failure.message);
             None
         }
         Err(failure) => Some(
@@ -179,9 +187,10 @@ fn recorded_identity(item: &Artifact, settings: &Settings, now: &Membership) -> 
         }
         Recorded::Nothing { .. } | Recorded::Identity(_) => {}
         Recorded::Unknown(reason) => {
-            outrigger_plugin_sdk::info!(
+            say_once(
+                "identity",
                 "The data folder's identity is not checked",
-                "volume" => settings.data_volume, "reason" => reason,
+                &reason,
             );
         }
     }
@@ -195,7 +204,7 @@ impl Health for Agdb {
             Probe::Readiness => observe::look(&settings, now, true)?,
             Probe::Startup | Probe::Liveness => observe::own_only(&settings, now)?,
         };
-        let verdict = health::judge(probe, &look, settings.lag_limit);
+        let verdict = health::judge(probe, &look, sync::note(&look), settings.lag_limit);
         if probe == Probe::Readiness {
             note_leader(&look);
             if verdict.status == Status::Pass && state::get(JOINED).is_none() {

@@ -12,7 +12,7 @@ const OWN_TIMEOUT_MS: u32 = 1_500;
 /// Peers are near, and are asked each time.
 const PEER_TIMEOUT_MS: u32 = 400;
 
-/// How long a peer's table may take before a start: nothing else is waiting then.
+/// How long a peer's table may take before a start or a stop: nothing else is waiting then.
 const START_TIMEOUT_MS: u32 = 1_200;
 
 /// The state's key of how many looks in a row each peer missed.
@@ -90,17 +90,11 @@ pub fn look(settings: &Settings, now: &Membership, remember: bool) -> Result<Loo
         status(settings, Target::Local, OWN_TIMEOUT_MS),
         table(settings, Target::Local, OWN_TIMEOUT_MS),
     ];
-    requests.extend(
-        peers
-            .iter()
-            .map(|peer| status(settings, Target::Peer(peer.ordinal), PEER_TIMEOUT_MS)),
-    );
+    requests.extend(status_of(settings, &peers));
     let mut given = send_all(&requests).into_iter();
     own.answers = given.next().as_ref().is_some_and(answers);
     own.table = given.next().as_ref().and_then(rows);
-    for (peer, answer) in peers.iter_mut().zip(given) {
-        peer.answers = answers(&answer);
-    }
+    note_answers(&mut peers, given);
     count_misses(&mut peers, remember);
 
     // Whether the others follow, or run with another list, is told only by themselves. A follower's
@@ -167,28 +161,39 @@ fn count_misses(peers: &mut [Seen], remember: bool) {
 /// What the peers answer before this replica's start.
 pub fn before_start(settings: &Settings, now: &Membership) -> Vec<Seen> {
     let mut peers: Vec<Seen> = now.peers().map(|peer| seen(settings, now, peer)).collect();
-    let requests: Vec<Request> = peers
-        .iter()
-        .map(|peer| status(settings, Target::Peer(peer.ordinal), PEER_TIMEOUT_MS))
-        .collect();
-    for (peer, answer) in peers.iter_mut().zip(send_all(&requests)) {
-        peer.answers = answers(&answer);
-    }
+    let given = send_all(&status_of(settings, &peers));
+    note_answers(&mut peers, given);
     ask_tables(settings, &mut peers, START_TIMEOUT_MS);
     peers
 }
 
-/// How many other wanted replicas answer now.
-pub fn others_up(settings: &Settings, now: &Membership) -> u32 {
-    let peers = now
-        .wanted()
-        .filter(|replica| replica.ordinal != now.self_ordinal);
-    let requests: Vec<Request> = peers
-        .map(|peer| status(settings, Target::Peer(peer.ordinal), PEER_TIMEOUT_MS))
-        .collect();
-    let up = send_all(&requests)
+/// Who is there, and with which list, before this replica's server is stopped.
+pub fn before_stop(settings: &Settings, now: &Membership) -> Result<Look, Failure> {
+    let mut own = own(settings, now)?;
+    let mut peers: Vec<Seen> = now.peers().map(|peer| seen(settings, now, peer)).collect();
+    let mut requests = vec![table(settings, Target::Local, OWN_TIMEOUT_MS)];
+    requests.extend(status_of(settings, &peers));
+    let mut given = send_all(&requests).into_iter();
+    own.answers = true;
+    own.table = given.next().as_ref().and_then(rows);
+    note_answers(&mut peers, given);
+    ask_tables(settings, &mut peers, START_TIMEOUT_MS);
+    Ok(Look {
+        own,
+        peers,
+        wanted: settings.cluster(now),
+    })
+}
+
+fn status_of(settings: &Settings, peers: &[Seen]) -> Vec<Request> {
+    peers
         .iter()
-        .filter(|answer| answers(answer))
-        .count();
-    u32::try_from(up).unwrap_or(u32::MAX)
+        .map(|peer| status(settings, Target::Peer(peer.ordinal), PEER_TIMEOUT_MS))
+        .collect()
+}
+
+fn note_answers(peers: &mut [Seen], given: impl IntoIterator<Item = Answer>) {
+    for (peer, answer) in peers.iter_mut().zip(given) {
+        peer.answers = answers(&answer);
+    }
 }

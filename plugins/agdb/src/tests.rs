@@ -14,6 +14,7 @@ const STATUS: &str = "GET /api/v1/status";
 const TABLE: &str = "GET /api/v1/cluster/status";
 const HEALTHY: &str = include_str!("../tests/data/healthy.json");
 const LEADER_0: &str = include_str!("../tests/data/leader-0.json");
+const RESYNCING: &str = include_str!("../tests/data/resyncing.json");
 const ZOMBIE: &str = include_str!("../tests/data/zombie-leader.json");
 const GOOD: &[u8] = include_bytes!("../tests/data/agdb-0.yaml");
 
@@ -72,11 +73,11 @@ fn a_survivor_that_calls_itself_leader_loses_its_role_at_the_second_look() {
 
 #[test]
 fn a_follower_asks_its_peers_for_no_table_because_it_would_be_the_leaders() {
-    let mut host = answering(FakeHost::new(), Target::Local, HEALTHY);
-    for peer in [1, 2] {
-        host = answering(host, Target::Peer(peer), HEALTHY);
+    let mut host = answering(FakeHost::new(), Target::Local, RESYNCING);
+    for peer in [0, 2] {
+        host = answering(host, Target::Peer(peer), RESYNCING);
     }
-    let verdict = Agdb::evaluate(Probe::Readiness, &membership(0, 3)).unwrap();
+    let verdict = Agdb::evaluate(Probe::Readiness, &membership(1, 3)).unwrap();
     assert_eq!(
         (verdict.status, verdict.role.as_deref()),
         (Status::Pass, Some("follower"))
@@ -86,7 +87,7 @@ fn a_follower_asks_its_peers_for_no_table_because_it_would_be_the_leaders() {
         [
             "GET local /api/v1/status",
             "GET local /api/v1/cluster/status",
-            "GET peer(1) /api/v1/status",
+            "GET peer(0) /api/v1/status",
             "GET peer(2) /api/v1/status",
         ]
     );
@@ -155,12 +156,21 @@ fn a_good_configuration_marks_its_volume_and_one_of_another_ordinal_is_refused()
 }
 
 #[test]
-fn a_replica_that_became_ready_has_joined() {
+fn a_replica_that_became_ready_has_joined_and_one_that_has_yet_to_catch_up_has_not() {
     let host = answering(FakeHost::new().volume("data", true), Target::Local, HEALTHY);
     let now = membership(0, 3);
-    Agdb::evaluate(Probe::Readiness, &now).unwrap();
-    let marker = marker(&host);
-    assert!(marker.joined);
+    let behind = Agdb::evaluate(Probe::Readiness, &now).unwrap();
+    assert_eq!(behind.reasons[0].code, "never-synced");
+    assert_eq!(host.content("data", FILE), None);
+    host.forget_answers();
+    host.answers("api", Target::Local, STATUS, 200, "");
+    host.answers("api", Target::Local, TABLE, 200, LEADER_0);
+    for peer in [1, 2] {
+        host.answers("api", Target::Peer(peer), STATUS, 200, "");
+    }
+    let even = Agdb::evaluate(Probe::Readiness, &now).unwrap();
+    assert_eq!(even.status, Status::Pass);
+    assert!(marker(&host).joined);
 }
 
 #[test]
