@@ -15,5 +15,6 @@ mod sidecar;
 pub mod template;
 pub mod timeline;
 pub mod transport;
+pub mod trial;
 
 pub use self::sidecar::{Ended, Sidecar, SidecarError, SidecarSetup};
