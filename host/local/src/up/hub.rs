@@ -292,9 +292,10 @@ fn configure(
     let local = setup.local(&namespace, &name);
     std::fs::create_dir_all(&local)?;
     let link = local.join(SOCKET);
-    // It may point to an older place.
+    // It may be the socket of an older run.
     let _ignored = std::fs::remove_file(&link);
-    std::os::unix::fs::symlink(setup.state.join(SOCKET), &link)?;
+    // Not a symbolic link: a pod sees this folder, and not the one above it.
+    std::fs::hard_link(setup.state.join(SOCKET), &link)?;
     let number = |value: Option<i32>, default| {
         value
             .and_then(|value| u32::try_from(value).ok())
