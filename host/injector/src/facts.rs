@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use outrigger_profile::{ByteSize, Findings, Profile};
+use outrigger_profile::layout::PROFILE_KEY;
+use outrigger_profile::{ByteSize, Finding, Findings, Profile, did_you_mean};
+use sha2::{Digest as _, Sha256};
 
 /// What is known of a cluster or of a folder of manifests.
 pub trait Catalog {
@@ -27,6 +29,59 @@ pub struct ProfileEntry {
     pub keys: Vec<String>,
     /// `sha256:…` over the ConfigMap's keys and values.
     pub digest: String,
+}
+
+impl ProfileEntry {
+    /// Reads a profile's files, by their names: a ConfigMap's `data`, a folder, or what is built in.
+    /// `name` is how the findings call the place. Values of `binaryData` count in `others`: they are
+    /// keys that no template can use.
+    pub fn read<'f>(
+        name: &str,
+        files: impl IntoIterator<Item = (&'f str, &'f str)>,
+        others: impl IntoIterator<Item = &'f str>,
+    ) -> Self {
+        let files: BTreeMap<&str, &str> = files.into_iter().collect();
+        // As the sidecar hashes its folder, so that both name a profile by the same digest.
+        let mut hasher = Sha256::new();
+        for (key, value) in &files {
+            for part in [key, value] {
+                hasher.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
+                hasher.update(part.as_bytes());
+            }
+        }
+        let mut keys: Vec<String> = files.keys().map(|key| (*key).to_owned()).collect();
+        keys.extend(others.into_iter().map(str::to_owned));
+        let (profile, findings) = match files.get(PROFILE_KEY) {
+            Some(text) => outrigger_profile::parse(text, PROFILE_KEY),
+            None => (None, Findings(vec![no_document(name, &keys)])),
+        };
+        Self {
+            profile,
+            findings,
+            keys,
+            digest: hex_digest(&hasher.finalize()),
+        }
+    }
+}
+
+fn no_document(name: &str, keys: &[String]) -> Finding {
+    let finding = Finding::error("", format!("{name} has no key `{PROFILE_KEY}`"));
+    match did_you_mean(PROFILE_KEY, keys.iter().map(String::as_str)) {
+        Some(near) => finding.hint(format!("there is `{near}`: name it `{PROFILE_KEY}`")),
+        None => finding.hint(format!("put the profile under the key `{PROFILE_KEY}`")),
+    }
+}
+
+/// `sha256:` and hexadecimal digits.
+pub(crate) fn hex_digest(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(7 + 2 * bytes.len());
+    text.push_str("sha256:");
+    for byte in bytes {
+        for half in [byte >> 4, byte & 15] {
+            text.push(char::from_digit(u32::from(half), 16).unwrap_or('0'));
+        }
+    }
+    text
 }
 
 /// What a StatefulSet tells about its pods.

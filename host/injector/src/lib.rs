@@ -1,7 +1,25 @@
 //! How the sidecar reaches pods: what an admission review or a manifest asks for ([`decide`]), the pod
-//! patch that follows, and the webhook that serves both over TLS.
+//! patch that follows ([`patch`]), and the webhook that serves both over TLS.
 //!
 //! Pure at heart: the decision and the patch are functions of a pod, of what is known of its owner, and
 //! of settings. The webhook, `outrigger inject` and the golden tests all go through them.
 
+mod decide;
+mod decision;
+mod entropy;
+mod explain;
 pub mod facts;
+mod injection;
+mod patch;
+mod settings;
+mod uninject;
+
+pub use decide::{
+    Decision, Denial, DenyCode, Operation, Outcome, Owner, Request, SkipReason, decide,
+};
+pub use entropy::{Entropy, FixedEntropy, SystemEntropy};
+pub use explain::{Explained, explain};
+pub use injection::{Injection, Order};
+pub use patch::{OPERATIONS_MAX, patch};
+pub use settings::{Resources, Settings};
+pub use uninject::{UninjectError, uninject};
