@@ -5,13 +5,15 @@ use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use outrigger_plugin_host::Compiler;
+use outrigger_profile::env::{EnvVar, LOG, OTLP_ENDPOINT};
+use outrigger_profile::{Finding, Findings};
 use outrigger_sidecar::config::{self, Config};
 use outrigger_sidecar::{Ended, Sidecar, SidecarError, SidecarSetup};
-use outrigger_telemetry::{LogConfig, LogFormat, Telemetry};
+use outrigger_telemetry::{LogConfig, LogFormat, Telemetry, TelemetryError};
 
 use crate::builtins::BUILTINS;
 use crate::env;
-use crate::error_report::Failure;
+use crate::error_report::{Advised, Failure};
 use crate::exit_code::Exit;
 
 /// How long the last traces and metrics may take to be exported.
@@ -45,6 +47,10 @@ async fn sidecar(config: Config) -> Result<Exit, Failure> {
             Ended::Fault(fault) => Err(fault.into()),
         },
         Err(SidecarError::BadInput(findings)) => Err(findings.into()),
+        Err(SidecarError::Admin(error)) => {
+            let hint = error.hint();
+            Err(Advised::new(error, hint).into())
+        }
         Err(error) => Err(error.into()),
     };
     telemetry.shutdown(FLUSH_WITHIN).await;
@@ -70,11 +76,22 @@ fn telemetry(config: &Config) -> Result<Telemetry, Failure> {
         format,
         color,
     };
-    Ok(outrigger_telemetry::init(
-        &log,
-        config.otlp_endpoint.as_deref(),
-        resource,
-    )?)
+    outrigger_telemetry::init(&log, config.otlp_endpoint.as_deref(), resource).map_err(named)
+}
+
+/// What the environment asks for and telemetry cannot do is bad input, with the variable's name.
+fn named(error: TelemetryError) -> Failure {
+    let variable: EnvVar = match &error {
+        TelemetryError::Filter(_) => LOG,
+        TelemetryError::Otlp { .. } | TelemetryError::Https { .. } => OTLP_ENDPOINT,
+        TelemetryError::Twice => return error.into(),
+    };
+    let finding = Finding::error(variable.name, error.to_string());
+    let finding = match error.hint() {
+        Some(hint) => finding.hint(hint),
+        None => finding,
+    };
+    Findings(vec![finding]).into()
 }
 
 /// Components that are not built in are compiled by this same program, in a process of its own.
