@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use outrigger_profile::did_you_mean;
 use serde_json::{Map, Value};
 
 /// What is wrong with one setting.
@@ -300,10 +301,10 @@ fn check_object(
             if additional == &Value::Bool(false) {
                 let known = properties.into_iter().flat_map(Map::keys);
                 let known: Vec<&str> = known.map(String::as_str).collect();
-                let takes = if known.is_empty() {
-                    "it takes none".to_owned()
-                } else {
-                    format!("it takes {}", known.join(", "))
+                let takes = match did_you_mean(name, known.iter().copied()) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None if known.is_empty() => "it takes none".to_owned(),
+                    None => format!("it takes {}", known.join(", ")),
                 };
                 problems.push(SettingProblem {
                     path: join(name),
@@ -402,7 +403,7 @@ mod tests {
             [
                 "`level` is required",
                 "`lag-limit` must be at least 1",
-                "`lag` is not a setting of this plugin; it takes lag-limit, level, peers",
+                "`lag` is not a setting of this plugin; did you mean `lag-limit`?",
                 "`peers` must have at most 2 entries",
                 "`peers[0].name` is required",
             ]

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use outrigger_plugin_host::BoxFuture;
+use outrigger_profile::document::Document;
 use outrigger_profile::{
     FileFrom, Finding, Findings, PluginSource, Profile, Severity, did_you_mean,
 };
@@ -51,6 +52,25 @@ pub struct Loaded {
     pub warnings: Findings,
 }
 
+impl Loaded {
+    /// Findings about the profile's document, each with its file and the line of its place.
+    pub fn locate(&self, findings: Vec<Finding>) -> Vec<Finding> {
+        let text = self.templates.get(read::DOCUMENT);
+        located(text.map_or("", String::as_str), findings)
+    }
+}
+
+fn located(text: &str, findings: Vec<Finding>) -> Vec<Finding> {
+    let (documents, _told_already) = Document::read_all(text, read::DOCUMENT);
+    let locate = |finding: Finding| match documents.first() {
+        Some(document) if finding.line == 0 && ["", read::DOCUMENT].contains(&&*finding.file) => {
+            document.locate(finding)
+        }
+        _ => finding,
+    };
+    findings.into_iter().map(locate).collect()
+}
+
 /// Something that was not taken over.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
@@ -84,6 +104,8 @@ pub struct ReloadState {
     pub profile: Option<Refusal>,
     /// The refused component or plugin settings; none when what lies there is in use.
     pub plugin: Option<Refusal>,
+    /// How often the plugin's generation changed: with each swap and each roll-back.
+    pub generations: u64,
     /// SHA-256 over the Secrets' values, in hexadecimal: changes when one of them does.
     pub secrets_digest: String,
 }
@@ -113,7 +135,8 @@ fn check(folder: read::Folder, revision: u32) -> Result<Loaded, Findings> {
     };
     let (profile, mut findings) = outrigger_profile::parse(text, read::DOCUMENT);
     if let Some(profile) = &profile {
-        findings.0.extend(missing_templates(profile, &folder));
+        let missing = missing_templates(profile, &folder);
+        findings.0.extend(located(text, missing));
     }
     match profile {
         Some(profile) if !findings.has_errors() => Ok(Loaded {
@@ -169,11 +192,7 @@ fn missing_templates(profile: &Profile, folder: &read::Folder) -> Vec<Finding> {
             }
             None => format!("these lie beside the profile: {}", names.join(", ")),
         };
-        findings.push(
-            Finding::error(format!("spec.files[{index}].template"), problem)
-                .in_file(read::DOCUMENT)
-                .hint(hint),
-        );
+        findings.push(Finding::error(format!("spec.files[{index}].template"), problem).hint(hint));
     }
     findings
 }
@@ -319,7 +338,7 @@ impl Reload {
         };
         let problems = live::problems(&present.profile, &next.profile);
         if !problems.is_empty() {
-            return self.refuse_profile(problems);
+            return self.refuse_profile(next.locate(problems));
         }
         if live::plugin_differs(&present.profile, &next.profile)
             && let Err(findings) = self.reload_plugin(&next).await

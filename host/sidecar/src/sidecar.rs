@@ -9,7 +9,7 @@ use outrigger_plugin_host::{
     BoxFuture, BuiltinPlugin, Compiler, HostConfig, HostError, Plugin, PluginHost, StateOpenError,
     StateStore, Transport,
 };
-use outrigger_profile::{Finding, Findings, Profile};
+use outrigger_profile::Findings;
 use outrigger_shutdown::{Deadline, Shutdown, Signals, Tasks};
 use outrigger_telemetry::{LogHandle, OtlpMetrics};
 use serde_json::{Value, json};
@@ -31,6 +31,7 @@ use crate::template::{
 };
 use crate::timeline::Timeline;
 use crate::transport::HttpTransport;
+use crate::trial::Vitals;
 
 /// How long the sidecar's own tasks may take to end, once the workload is drained.
 const END_WITHIN: Duration = Duration::from_secs(2);
@@ -127,8 +128,9 @@ impl Sidecar {
         );
 
         let first = reload::load(&config.dirs.profile, 1)?;
+        let first = Arc::new(first);
         let profile = Arc::clone(&first.profile);
-        let (loaded_sender, loaded) = watch::channel(Arc::new(first));
+        let (loaded_sender, loaded) = watch::channel(Arc::clone(&first));
         let (peers_sender, peers) = watch::channel(Arc::new(discovery::initial(&config, &profile)));
         let transport: Arc<dyn Transport> = Arc::new(HttpTransport::new(
             config.workload_host.clone(),
@@ -147,7 +149,7 @@ impl Sidecar {
             secrets: Arc::new(secrets.clone()),
             state: Arc::new(StateStore::open(&config.dirs.state.join("state"))?),
         };
-        let plugin = load_plugin(&loader, &profile, &timeline).await?;
+        let plugin = load_plugin(&loader, &first, &timeline).await?;
         let recorder = Recorder::new();
         let timed = plugin
             .clone()
@@ -176,6 +178,10 @@ impl Sidecar {
             tasks.clone(),
         );
 
+        let vitals = Vitals {
+            health: health.clone(),
+            phase: lifecycle.phase(),
+        };
         let (reload, reload_state, reload_handle) = Reload::new(
             Arc::clone(&config),
             loaded_sender,
@@ -196,6 +202,7 @@ impl Sidecar {
                 }),
                 seeds: Arc::new(seeds),
                 timeline: timeline.clone(),
+                recorder: recorder.clone(),
             },
             RenderInputs {
                 peers: peers.clone(),
@@ -203,6 +210,7 @@ impl Sidecar {
                 reload: reload_state.clone(),
                 role,
                 started: lifecycle.started(),
+                vitals: vitals.clone(),
             },
         )?;
 
@@ -338,19 +346,11 @@ impl Sidecar {
 
 async fn load_plugin(
     loader: &PluginLoader,
-    profile: &Profile,
+    first: &Loaded,
     timeline: &Timeline,
 ) -> Result<Option<Plugin>, SidecarError> {
-    let generation = loader.load(profile).await.map_err(|findings| {
-        let named = |finding: Finding| {
-            if finding.file.is_empty() {
-                finding.in_file("outrigger.yaml")
-            } else {
-                finding
-            }
-        };
-        Findings(findings.into_iter().map(named).collect())
-    })?;
+    let generation = loader.load(&first.profile).await;
+    let generation = generation.map_err(|findings| Findings(first.locate(findings)))?;
     let Some(generation) = generation else {
         return Ok(None);
     };

@@ -5,14 +5,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use outrigger_plugin_host::{
-    BoxFuture, BuiltinPlugin, ComponentSource, Generation, Plugin, PluginHost, PluginSetup,
-    SecretReader, StateStore, Transport,
+    BoxFuture, BuiltinPlugin, ComponentSource, Generation, LoadError, Plugin, PluginHost,
+    PluginSetup, SecretReader, SettingProblem, StateStore, Transport,
 };
 use outrigger_profile::{Finding, Plugin as PluginSpec, PluginSource, Profile, did_you_mean};
 
 use super::{Loaded, PluginReloader};
 use crate::config::Config;
 use crate::discovery::chain;
+
+/// Where a profile has the plugin's own settings.
+const SETTINGS: &str = "spec.plugin.settings";
 
 /// Everything that loading takes besides the profile.
 #[derive(Clone)]
@@ -48,13 +51,7 @@ impl PluginLoader {
         };
         let source = self.source(&spec.source).map_err(|finding| vec![finding])?;
         let loaded = self.host.load(&source, self.setup(profile, spec)).await;
-        let generation = loaded.map_err(|error| {
-            let finding = Finding::error("spec.plugin", chain(&error));
-            vec![match error.hint() {
-                Some(hint) => finding.hint(hint),
-                None => finding,
-            }]
-        })?;
+        let generation = loaded.map_err(|error| findings(&error))?;
         Ok(Some(generation))
     }
 
@@ -122,6 +119,25 @@ impl PluginLoader {
     }
 }
 
+/// One for each setting that does not fit; one for anything else.
+fn findings(error: &LoadError) -> Vec<Finding> {
+    if let LoadError::Settings(problems) = error {
+        let setting = |problem: &SettingProblem| {
+            let place = match problem.path.as_str() {
+                "" => SETTINGS.to_owned(),
+                path => format!("{SETTINGS}.{path}"),
+            };
+            Finding::error(place, problem.problem.as_str())
+        };
+        return problems.iter().map(setting).collect();
+    }
+    let finding = Finding::error("spec.plugin", chain(error));
+    vec![match error.hint() {
+        Some(hint) => finding.hint(hint),
+        None => finding,
+    }]
+}
+
 /// Loads a new generation and swaps it in.
 #[derive(Debug)]
 struct Swapper {
@@ -132,14 +148,15 @@ struct Swapper {
 impl PluginReloader for Swapper {
     fn reload<'a>(&'a self, loaded: &'a Loaded) -> BoxFuture<'a, Result<String, Vec<Finding>>> {
         Box::pin(async move {
-            let Some(next) = self.loader.load(&loaded.profile).await? else {
+            let next = self.loader.load(&loaded.profile).await;
+            let Some(next) = next.map_err(|findings| loaded.locate(findings))? else {
                 return Ok("the profile has no plugin".to_owned());
             };
             self.plugin.swap(next).await.map_err(|error| {
-                vec![
+                loaded.locate(vec![
                     Finding::error("spec.plugin", chain(&error))
                         .hint("the generation before it goes on"),
-                ]
+                ])
             })?;
             let info = self.plugin.info();
             Ok(format!(
