@@ -370,7 +370,7 @@ impl Inner {
         };
         let outcome = match admitted {
             Ok(()) => {
-                let span = tracing::debug_span!("plugin-call", plugin.name = self.name, function);
+                let span = tracing::info_span!("plugin-call", plugin.name = self.name, function);
                 call.instrument(span).await
             }
             Err(left) => Err(CallErrorKind::Quarantined { ms: millis(left) }),

@@ -102,7 +102,13 @@ impl Tasks {
             *next += 1;
             *next
         };
-        let span = info_span!("task", task.name = %name);
+        // Both are for log lines. Only what ends by itself is exported as a trace: the telemetry
+        // crate leaves out what has this name.
+        let span = if lasting {
+            info_span!("lasting-task", task.name = %name)
+        } else {
+            info_span!("task", task.name = %name)
+        };
         self.inner.running.send_modify(|running| {
             running.insert(id, name);
         });

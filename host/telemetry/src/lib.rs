@@ -14,6 +14,8 @@ use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use tracing::warn;
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
@@ -21,6 +23,10 @@ pub use build_info::BuildInfo;
 pub use filter::{FilterError, LogHandle};
 pub use log::{LogConfig, LogFormat};
 pub use otlp_metrics::{OtlpMetrics, Point, PointKind};
+
+/// The name of spans that live as long as the process. They say on log lines which task wrote them;
+/// in a trace they would hold everything that ever happens, and not end before the process does.
+const UNTRACED: &str = "lasting-task";
 
 /// What keeps logs and exports going; end it with [`Telemetry::shutdown`].
 #[derive(Debug)]
@@ -104,9 +110,11 @@ pub fn init(
         .map(|endpoint| exporter::metrics(endpoint, resource))
         .transpose()?
         .map(OtlpMetrics::new);
-    let spans = traces
-        .as_ref()
-        .map(|provider| tracing_opentelemetry::layer().with_tracer(provider.tracer("outrigger")));
+    let spans = traces.as_ref().map(|provider| {
+        tracing_opentelemetry::layer()
+            .with_tracer(provider.tracer("outrigger"))
+            .with_filter(filter_fn(|span| span.name() != UNTRACED))
+    });
     tracing_subscriber::registry()
         .with(filter)
         .with(spans)

@@ -15,6 +15,9 @@ pub const DISCOVERY_REVISION: &str = "outrigger_discovery_revision";
 /// For how long look-ups have failed; 0 while they work.
 pub const DISCOVERY_STALE_SECONDS: &str = "outrigger_discovery_stale_seconds";
 
+/// Look-ups of replicas that failed, by source and kind.
+pub const DISCOVERY_FAILURES: &str = "outrigger_discovery_failures";
+
 /// Renders by result: `committed`, `unchanged`, `refused`.
 pub const RENDERS: &str = "outrigger_renders";
 /// When a set of files was last put in place.
@@ -48,6 +51,15 @@ pub const DERIVE_UP: &str = "outrigger_derive_up";
 /// Derived series that could not be used, by problem.
 pub const DERIVE_FAILURES: &str = "outrigger_derive_failures";
 
+/// Actions on the workload because of changed files, by action and result: `done`, `failed`.
+pub const CHANGE_ACTIONS: &str = "outrigger_change_actions";
+/// Changes that were on trial, by what (`files`, `plugin`) and result: `stays`, `rolled-back`.
+pub const TRIALS: &str = "outrigger_trials";
+/// Changes of the plugin by result: `swapped`, `refused`, `rolled-back`.
+pub const PLUGIN_SWAPS: &str = "outrigger_plugin_swaps";
+/// Log lines of the plugin that were dropped, because it wrote too many.
+pub const PLUGIN_LOG_DROPPED: &str = "outrigger_plugin_log_lines_dropped";
+
 /// Reloads of profile and templates by result.
 pub const RELOADS: &str = "outrigger_reloads";
 
@@ -77,6 +89,10 @@ pub fn help(name: &str) -> &'static str {
         DRAIN_LAST_SECONDS => "How long the last drain took",
         RESTARTS => "Restarts of the workload for new configuration, by result",
         PLUGIN_CALL_SECONDS => "How long calls of the plugin took, by function",
+        CHANGE_ACTIONS => "Actions on the workload because of changed files, by result",
+        TRIALS => "Changes that were on trial, by what and result",
+        PLUGIN_SWAPS => "Changes of the plugin by result",
+        DISCOVERY_FAILURES => "Look-ups of replicas that failed, by source and kind",
         DERIVE_FAILURES => "Series of the plugin that could not be shown, by problem",
         HTTP_REJECTED => "Connections that were turned away at the limit",
         _ => "",
