@@ -29,6 +29,7 @@ variables! {
     ORDINALS_START = "OUTRIGGER_ORDINALS_START", "the StatefulSet's first ordinal; 0 unless set";
     POD_MANAGEMENT = "OUTRIGGER_POD_MANAGEMENT", "`OrderedReady` or `Parallel`; `OrderedReady` unless set, as in Kubernetes";
     GRACE_PERIOD = "OUTRIGGER_GRACE_PERIOD", "the pod's termination grace period with its unit; `30s` unless set";
+    PROFILE = "OUTRIGGER_PROFILE", "a built-in profile in the place of the folder, such as `builtin:agdb`";
     PROFILE_DIR = "OUTRIGGER_PROFILE_DIR", "the folder that holds `outrigger.yaml` and the templates; `/etc/outrigger/profile` unless set";
     SECRETS_DIR = "OUTRIGGER_SECRETS_DIR", "the folder with one folder for each Secret; `/etc/outrigger/secrets` unless set";
     FILES_DIR = "OUTRIGGER_FILES_DIR", "the shared volume into which rendered files are put; `/run/outrigger` unless set";

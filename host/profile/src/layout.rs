@@ -23,3 +23,10 @@ pub const FILES_DIRS: &str = "dirs";
 pub const STATE_DIR: &str = "/var/lib/outrigger";
 /// Where the sidecar sees the pod's volumes: `/volumes/<name>`.
 pub const VOLUMES_DIR: &str = "/volumes";
+/// The environment variable by which the sidecar knows the workload's processes where a pod's containers
+/// see each other's: its value is the workload container's name.
+pub const WORKLOAD_VARIABLE: &str = "OUTRIGGER_WORKLOAD";
+/// What the sidecar's liveness probe asks: whether the sidecar itself works, whatever the workload does.
+pub const ALIVE_PATH: &str = "/alive";
+/// Within [`FILES_DIR`]: the rendered variables, as `fileKeyRef` reads them.
+pub const ENV_FILE: &str = "current/env";

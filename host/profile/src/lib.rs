@@ -3,6 +3,7 @@
 //!
 //! Pure: text in, values and [`Finding`]s out. The webhook, the sidecar, `up`, `inject` and `check`
 //! all read profiles through [`parse`], so they agree on each verdict.
+pub mod builtin;
 mod convert;
 pub mod defaults;
 mod did_you_mean;
