@@ -399,11 +399,11 @@ mod tests {
     #[test]
     fn all_problems_are_told_at_once_with_their_places() {
         assert_eq!(
-            told(r#"{"lag-limit": 0, "lag": 5, "peers": [{}, {"name": 1}, {"name": 2}]}"#),
+            told(r#"{"lag-limit": 0, "lag-limt": 5, "peers": [{}, {"name": 1}, {"name": 2}]}"#),
             [
                 "`level` is required",
                 "`lag-limit` must be at least 1",
-                "`lag` is not a setting of this plugin; did you mean `lag-limit`?",
+                "`lag-limt` is not a setting of this plugin; did you mean `lag-limit`?",
                 "`peers` must have at most 2 entries",
                 "`peers[0].name` is required",
             ]
