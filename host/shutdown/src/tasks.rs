@@ -103,9 +103,9 @@ impl Tasks {
             *next
         };
         // Both are for log lines. Only what ends by itself is exported as a trace: the telemetry
-        // crate leaves out what has this name.
+        // crate leaves out what has this target.
         let span = if lasting {
-            info_span!("lasting-task", task.name = %name)
+            info_span!(target: "outrigger_shutdown::lasting", "task", task.name = %name)
         } else {
             info_span!("task", task.name = %name)
         };

@@ -24,9 +24,9 @@ pub use filter::{FilterError, LogHandle};
 pub use log::{LogConfig, LogFormat};
 pub use otlp_metrics::{OtlpMetrics, Point, PointKind};
 
-/// The name of spans that live as long as the process. They say on log lines which task wrote them;
+/// The target of spans that live as long as the process. They say on log lines which task wrote them;
 /// in a trace they would hold everything that ever happens, and not end before the process does.
-const UNTRACED: &str = "lasting-task";
+const UNTRACED: &str = "outrigger_shutdown::lasting";
 
 /// What keeps logs and exports going; end it with [`Telemetry::shutdown`].
 #[derive(Debug)]
@@ -113,7 +113,7 @@ pub fn init(
     let spans = traces.as_ref().map(|provider| {
         tracing_opentelemetry::layer()
             .with_tracer(provider.tracer("outrigger"))
-            .with_filter(filter_fn(|span| span.name() != UNTRACED))
+            .with_filter(filter_fn(|span| span.target() != UNTRACED))
     });
     tracing_subscriber::registry()
         .with(filter)
