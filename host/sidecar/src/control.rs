@@ -81,6 +81,14 @@ pub enum ControlError {
 }
 
 impl ControlError {
+    /// Whether it may go well another time, with nothing changed.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Hub { .. } | Self::Refused { .. } | Self::NoTurn { .. } => true,
+            Self::NotVisible { .. } | Self::Signal { .. } => false,
+        }
+    }
+
     /// What to do about it.
     pub fn hint(&self) -> Option<&'static str> {
         match self {

@@ -10,6 +10,7 @@
 //! ```
 
 mod manifest;
+mod refused;
 mod steps;
 
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ use crate::limits;
 use crate::template::RenderedSet;
 
 use self::manifest::Manifest;
+pub use self::refused::Refused;
 use self::steps::{Step, take};
 
 /// The name of the link to the set that stands.
@@ -46,8 +48,11 @@ pub enum FilesError {
         path: PathBuf,
     },
     /// Nothing to go back to.
-    #[error("there is no earlier set")]
-    NothingEarlier,
+    #[error("set {set} is not kept any more")]
+    NotKept {
+        /// Which.
+        set: u64,
+    },
 }
 
 impl FilesError {
@@ -66,7 +71,7 @@ impl FilesError {
             }
             Self::Step { .. } => "look at the shared volume's mount",
             Self::NoFolder { .. } => "folders are mounted when a pod starts: restart the pod",
-            Self::NothingEarlier => "render again after mending the profile",
+            Self::NotKept { .. } => "render again after mending the profile",
         }
     }
 }
@@ -157,7 +162,7 @@ impl Files {
             && *old == manifest
         {
             let number = *number;
-            for step in self.link_steps(set)? {
+            for step in self.link_steps(set.paths())? {
                 take(&step)?;
             }
             return Ok(Committed {
@@ -184,26 +189,37 @@ impl Files {
         })
     }
 
-    /// Puts the set before the present one in place again. Its number.
+    /// Puts an earlier set in place again. The files that differ from those of the set that stood.
     ///
     /// # Errors
-    /// When there is none, or the link cannot be moved; the present one stands.
-    pub fn roll_back(&mut self) -> Result<u64, FilesError> {
-        let current = self.current();
-        let earlier = self
-            .kept
-            .iter()
-            .rev()
-            .copied()
-            .find(|number| Some(*number) < current)
-            .ok_or(FilesError::NothingEarlier)?;
-        let manifest =
-            Manifest::read(&self.set_folder(earlier)).ok_or(FilesError::NothingEarlier)?;
-        for step in self.switch_steps(earlier) {
-            take(&step)?;
+    /// When it is not kept any more, or a link cannot be moved.
+    pub fn return_to(&mut self, number: u64) -> Result<Vec<String>, FilesError> {
+        if !self.kept.contains(&number) {
+            return Err(FilesError::NotKept { set: number });
         }
-        self.current = Some((earlier, manifest));
-        Ok(earlier)
+        let manifest =
+            Manifest::read(&self.set_folder(number)).ok_or(FilesError::NotKept { set: number })?;
+        let changed = manifest.changes(self.current.as_ref().map(|(_, left)| left));
+        let paths = manifest.digests.keys().filter(|path| *path != "env");
+        let links = self.link_steps(paths.map(Path::new))?;
+        for step in self.switch_steps(number).iter().chain(&links) {
+            take(step)?;
+        }
+        self.current = Some((number, manifest));
+        Ok(changed)
+    }
+
+    /// What was rolled back and is not to be tried again.
+    pub fn refused(&self) -> Option<Refused> {
+        refused::read(&self.root)
+    }
+
+    /// Remembers what was rolled back, over restarts of the sidecar; or nothing any more.
+    ///
+    /// # Errors
+    /// When the root cannot be written to.
+    pub fn remember_refused(&self, refused: Option<&Refused>) -> Result<(), FilesError> {
+        refused::write(&self.root, refused)
     }
 
     fn next_number(&self) -> u64 {
@@ -275,7 +291,7 @@ impl Files {
         steps.push(Step::Sync(folder));
         steps.push(Step::Sync(self.root.join("sets")));
         steps.extend(self.switch_steps(number));
-        steps.extend(self.link_steps(set)?);
+        steps.extend(self.link_steps(set.paths())?);
         Ok(steps)
     }
 
@@ -290,11 +306,14 @@ impl Files {
     }
 
     /// The links that the workload's folders hold, and the removal of those to files that are no more.
-    fn link_steps(&self, set: &RenderedSet) -> Result<Vec<Step>, FilesError> {
+    fn link_steps<'a>(
+        &self,
+        paths: impl Iterator<Item = &'a Path>,
+    ) -> Result<Vec<Step>, FilesError> {
         let dirs = self.root.join("dirs");
         let mut wanted: BTreeMap<PathBuf, PathBuf> = BTreeMap::new();
-        for file in &set.files {
-            let place = self.place(&file.path)?;
+        for path in paths {
+            let place = self.place(path)?;
             wanted.insert(dirs.join(&place), self.root.join(CURRENT).join(&place));
         }
         let mut steps = Vec::new();

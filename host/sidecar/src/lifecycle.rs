@@ -16,7 +16,7 @@ use crate::control::WorkloadControl;
 use crate::health::HealthReport;
 use crate::metrics::Recorder;
 use crate::reload::Loaded;
-use crate::template::RestartRequest;
+use crate::template::{ActionFailure, RestartRequest};
 use crate::timeline::{Timeline, unix_ms};
 
 mod alive;
@@ -196,11 +196,14 @@ impl Lifecycle {
     pub fn request_restart(
         &self,
         reason: impl Into<String>,
-    ) -> impl Future<Output = Result<(), String>> + Send + 'static {
+    ) -> impl Future<Output = Result<(), ActionFailure>> + Send + 'static {
         let answer = restart::request(&self.inner, reason.into());
         async move {
-            let gone = || Err("the sidecar is ending".to_owned());
-            answer.await.unwrap_or_else(|_| gone())
+            let gone = || ActionFailure {
+                problem: "the sidecar is ending".to_owned(),
+                try_again: false,
+            };
+            answer.await.unwrap_or_else(|_| Err(gone()))
         }
     }
 

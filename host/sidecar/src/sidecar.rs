@@ -385,7 +385,7 @@ impl Commands for Asked {
                 .render()
                 .await
                 .ok_or("the sidecar is about to end")?;
-            match &files.refusal {
+            match files.refusal.as_ref().or(files.rolled_back.as_ref()) {
                 Some(refusal) => Err(refusal.findings.to_string()),
                 None => Ok(json!({ "set": files.set, "taken": state.taken })),
             }

@@ -18,7 +18,7 @@ mod task;
 
 pub use self::context::{Context, VolumeFacts};
 pub use self::gate::Gate;
-pub use self::on_change::{ChangeActions, RestartRequest, WorkloadActions};
+pub use self::on_change::{ActionFailure, ChangeActions, RestartRequest, WorkloadActions};
 pub use self::plugin::TemplatePlugin;
 pub use self::random::{PodSeeds, Seed, Seeds};
 pub use self::render::{RenderedFile, RenderedSet, render};

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-pub use self::standing::{PluginFaults, Standing};
+pub use self::standing::{PluginFaults, Stage, Standing};
 pub use self::watched::{Vitals, Watched};
 
 /// How long a fall must last before it counts, where a workload was not restarted: reloading takes a
@@ -23,7 +23,7 @@ pub use self::watched::{Vitals, Watched};
 pub const LASTS: Duration = Duration::from_secs(10);
 
 /// How long a fall is borne.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Patience {
     /// Not at all: going back costs nothing.
     None,
@@ -93,12 +93,17 @@ impl Trial {
         &self.before
     }
 
+    /// How long a fall is borne.
+    pub fn patience(&self) -> Patience {
+        self.patience
+    }
+
     /// Looks at how the replica stands now.
     pub fn look(&mut self, now: Instant, standing: &Standing) -> Look {
         if let Some(fault) = self.before.new_fault(standing) {
             return Look::Over(Verdict::RollBack(fault));
         }
-        if !standing.serving {
+        if standing.stage == Stage::Away {
             (self.since, self.fell) = (None, None);
             return Look::GoesOn(None);
         }
@@ -110,7 +115,7 @@ impl Trial {
             // The probe has had its own patience, and the kubelet restarts the workload for it.
             return Look::Over(Verdict::RollBack(why.clone()));
         }
-        if !standing.started {
+        if standing.stage == Stage::Starting {
             (self.since, self.fell) = (None, None);
             return Look::GoesOn(None);
         }

@@ -132,8 +132,15 @@ fn files(files: &FilesState) -> model::Files {
         set: files.set,
         committed_unix_ms: (files.good_unix_ms > 0).then_some(files.good_unix_ms),
         digests: files.digests.clone(),
-        refused: refused(files.refusal.as_ref()),
-        refused_unix_ms: files.refusal.as_ref().map(|refusal| refusal.at_unix_ms),
+        refused: [&files.refusal, &files.rolled_back]
+            .into_iter()
+            .flat_map(|refusal| refused(refusal.as_ref()))
+            .collect(),
+        refused_unix_ms: files
+            .refusal
+            .as_ref()
+            .or(files.rolled_back.as_ref())
+            .map(|refusal| refusal.at_unix_ms),
     }
 }
 

@@ -138,16 +138,51 @@ fn the_last_three_sets_are_kept_and_rolled_back_to() {
         .collect();
     kept.sort();
     assert_eq!(kept, ["3", "4", "5"]);
-    assert_eq!(files.roll_back().unwrap(), 4);
+    assert_eq!(files.return_to(4).unwrap(), ["/a/x"]);
     assert_eq!(seen(root.path(), "0/x").unwrap(), "4");
-    assert_eq!(files.roll_back().unwrap(), 3);
-    assert!(matches!(files.roll_back(), Err(FilesError::NothingEarlier)));
+    assert_eq!(files.return_to(3).unwrap(), ["/a/x"]);
+    assert!(matches!(
+        files.return_to(2),
+        Err(FilesError::NotKept { set: 2 })
+    ));
     let committed = files.commit(&set(&[("/a/x", "new")], None)).unwrap();
     assert_eq!(committed.set, 6);
     assert_eq!(
         Files::open(root.path(), folders()).unwrap().current(),
         Some(6)
     );
+}
+
+#[test]
+fn a_file_that_is_no_more_returns_with_its_set() {
+    let root = tempfile::tempdir().unwrap();
+    let mut files = Files::open(root.path(), folders()).unwrap();
+    files
+        .commit(&set(&[("/a/x", "1"), ("/a/y", "1")], None))
+        .unwrap();
+    files.commit(&set(&[("/a/x", "2")], None)).unwrap();
+    assert_eq!(seen(root.path(), "0/y"), None);
+    assert_eq!(files.return_to(1).unwrap(), ["/a/x", "/a/y"]);
+    assert_eq!(seen(root.path(), "0/y").unwrap(), "1");
+}
+
+#[test]
+fn what_was_refused_is_known_after_a_restart_until_it_is_forgotten() {
+    let root = tempfile::tempdir().unwrap();
+    let refused = Refused {
+        profile: Some("p".into()),
+        set: "s".into(),
+        reason: "it is not ready".into(),
+        at_unix_ms: 7,
+    };
+    let files = Files::open(root.path(), folders()).unwrap();
+    assert_eq!(files.refused(), None);
+    files.remember_refused(None).unwrap();
+    files.remember_refused(Some(&refused)).unwrap();
+    let files = Files::open(root.path(), folders()).unwrap();
+    assert_eq!(files.refused(), Some(refused));
+    files.remember_refused(None).unwrap();
+    assert_eq!(files.refused(), None);
 }
 
 #[test]

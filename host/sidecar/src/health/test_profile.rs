@@ -93,6 +93,7 @@ pub(crate) fn files(gate: Gate, set: Option<u64>) -> FilesState {
         digests: BTreeMap::new(),
         gate,
         refusal: None,
+        rolled_back: None,
         warnings: Findings::default(),
         plan: None,
         action: None,

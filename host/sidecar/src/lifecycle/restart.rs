@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::alive::{self, Alive};
 use super::{After, Inner, Lifecycle, Phase, lock};
+use crate::template::ActionFailure;
 
 /// How long a drained workload may take to end by itself before its restart is asked for.
 const ENDS_WITHIN: Duration = Duration::from_secs(3);
@@ -24,7 +25,7 @@ const GONE_SLACK: Duration = Duration::from_secs(5);
 
 /// What a restart came to, for whoever asked for it: the workload runs with what was in place when it
 /// was asked for, or why it does not.
-pub(super) type Answer = Result<(), String>;
+pub(super) type Answer = Result<(), ActionFailure>;
 
 /// The restarts that are wanted.
 #[derive(Debug, Default)]
@@ -154,10 +155,10 @@ impl Restart<'_> {
         let turn = match setup.control.acquire_turn(reason).await {
             Ok(turn) => turn,
             Err(error) => {
-                let problem = error.to_string();
-                self.tell("failed", format!("the restart failed: {problem}"));
+                let failure = ActionFailure::from(error);
+                self.tell("failed", format!("the restart failed: {failure}"));
                 if let Some(wish) = self.inner.restarts.take() {
-                    wish.answer(&Err(problem));
+                    wish.answer(&Err(failure));
                 }
                 return;
             }
@@ -178,9 +179,9 @@ impl Restart<'_> {
                     wish.answer(&Ok(()));
                     self.tell("needless", "this replica is leaving, it is not restarted");
                 }
-                Err(problem) => {
-                    self.tell("failed", format!("the restart failed: {problem}"));
-                    wish.answer(&Err(problem));
+                Err(failure) => {
+                    self.tell("failed", format!("the restart failed: {failure}"));
+                    wish.answer(&Err(failure));
                 }
             }
         }
@@ -194,7 +195,7 @@ impl Restart<'_> {
     }
 
     /// Drains the workload and has it started anew.
-    async fn replace(&self, reason: &str) -> Result<Replaced, String> {
+    async fn replace(&self, reason: &str) -> Result<Replaced, ActionFailure> {
         let setup = &self.inner.setup;
         let workload = self.inner.profile().workload.clone();
         let lifecycle = Lifecycle {
@@ -221,16 +222,16 @@ impl Restart<'_> {
             if let Err(error) = setup.control.restart(reason).await {
                 // It runs on with the configuration that it has: better than not at all.
                 self.inner.back_in_service();
-                return Err(error.to_string());
+                return Err(error.into());
             }
             let within = setup.grace_period + GONE_SLACK;
             if !workload.ports.is_empty() && tokio::time::timeout(within, &mut ended).await.is_err()
             {
                 self.inner.back_in_service();
-                return Err(format!(
-                    "the workload did not end within {} s",
-                    within.as_secs()
-                ));
+                let seconds = within.as_secs();
+                return Err(ActionFailure::passing(format!(
+                    "the workload did not end within {seconds} s"
+                )));
             }
         }
         if *self.inner.leaving.borrow() {

@@ -416,8 +416,9 @@ async fn where_nobody_can_restart_it_the_workload_serves_on_and_the_failure_is_t
     pod.until_told("the restart failed: the workload's process cannot be seen")
         .await;
     pod.until_phase("running").await;
-    let problem = restart.await.unwrap_err();
-    assert!(problem.contains("cannot be seen"), "{problem}");
+    let failure = restart.await.unwrap_err();
+    assert!(failure.problem.contains("cannot be seen"), "{failure}");
+    assert!(!failure.try_again, "nothing will change by itself");
 }
 
 #[tokio::test(start_paused = true)]

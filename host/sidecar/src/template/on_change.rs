@@ -7,8 +7,8 @@ use std::time::Duration;
 use outrigger_plugin_host::{BoxFuture, EndpointRequest, Target, Transport};
 use outrigger_profile::{Method, OnChange};
 
-use super::render::RenderedSet;
-use crate::control::{WorkloadControl, signal_name};
+use super::render::RenderedFile;
+use crate::control::{ControlError, WorkloadControl, signal_name};
 
 /// How long the workload may take to answer a request to reload.
 const HTTP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -16,15 +16,22 @@ const HTTP_TIMEOUT: Duration = Duration::from_secs(5);
 /// The most of an answer that is read.
 const HTTP_ANSWER_BYTES_MAX: usize = 64 * 1024;
 
-/// The actions that a commit needs: the strongest kind alone (a restart makes a signal needless, a
-/// signal a request), each different one of it once.
-pub(super) fn needed(set: &RenderedSet, changed: &[String]) -> Vec<OnChange> {
+/// The actions that a commit needs, as far as these files say.
+pub(super) fn needed<'a>(
+    files: impl IntoIterator<Item = &'a RenderedFile>,
+    changed: &[String],
+) -> Vec<OnChange> {
     let changed: BTreeSet<&str> = changed.iter().map(String::as_str).collect();
-    let asked = set
-        .files
-        .iter()
+    let asked = files
+        .into_iter()
         .filter(|file| changed.contains(file.path.display().to_string().as_str()))
         .map(|file| &file.on_change);
+    strongest(asked)
+}
+
+/// The strongest kind alone (a restart makes a signal needless, a signal a request), each different
+/// one of it once.
+pub(super) fn strongest<'a>(asked: impl Iterator<Item = &'a OnChange>) -> Vec<OnChange> {
     let mut strongest = 0;
     let mut needed: Vec<OnChange> = Vec::new();
     for action in asked {
@@ -72,22 +79,65 @@ fn method_name(method: Method) -> &'static str {
     }
 }
 
+/// The kind of an action, for metrics.
+pub(super) fn kind(action: &OnChange) -> &'static str {
+    match action {
+        OnChange::None => "none",
+        OnChange::Http { .. } => "http",
+        OnChange::Signal(_) => "signal",
+        OnChange::Restart => "restart",
+    }
+}
+
+/// Why an action was not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{problem}")]
+pub struct ActionFailure {
+    /// A sentence.
+    pub problem: String,
+    /// Whether it may go well another time.
+    pub try_again: bool,
+}
+
+impl ActionFailure {
+    /// One that may go well another time.
+    pub fn passing(problem: impl Into<String>) -> Self {
+        Self {
+            problem: problem.into(),
+            try_again: true,
+        }
+    }
+}
+
+impl From<ControlError> for ActionFailure {
+    fn from(error: ControlError) -> Self {
+        let text = crate::discovery::chain(&error);
+        Self {
+            problem: match error.hint() {
+                Some(hint) => format!("{text}; {hint}"),
+                None => text,
+            },
+            try_again: error.is_passing(),
+        }
+    }
+}
+
 /// Takes the actions.
 pub trait ChangeActions: Send + Sync {
-    /// Takes one.
+    /// Takes one. What is returned waits until the workload has been told, or runs anew.
     ///
-    /// # Errors
-    /// A sentence; it is tried again a few times.
-    fn act<'a>(
-        &'a self,
-        action: &'a OnChange,
-        reason: &'a str,
-    ) -> BoxFuture<'a, Result<(), String>>;
+    /// # Cancel safety
+    /// A restart goes on without whoever asked for it.
+    fn act(
+        &self,
+        action: OnChange,
+        reason: String,
+    ) -> BoxFuture<'static, Result<(), ActionFailure>>;
 }
 
 /// Asks for a restart of the workload: drained first, when it is this replica's turn.
 pub type RestartRequest =
-    Arc<dyn Fn(String) -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
+    Arc<dyn Fn(String) -> BoxFuture<'static, Result<(), ActionFailure>> + Send + Sync>;
 
 /// Actions on the real workload.
 #[derive(Clone)]
@@ -109,25 +159,22 @@ impl std::fmt::Debug for WorkloadActions {
 }
 
 impl ChangeActions for WorkloadActions {
-    fn act<'a>(
-        &'a self,
-        action: &'a OnChange,
-        reason: &'a str,
-    ) -> BoxFuture<'a, Result<(), String>> {
+    fn act(
+        &self,
+        action: OnChange,
+        reason: String,
+    ) -> BoxFuture<'static, Result<(), ActionFailure>> {
+        let own = self.clone();
         Box::pin(async move {
             match action {
                 OnChange::None => Ok(()),
                 OnChange::Http { port, method, path } => {
-                    request(&*self.transport, *port, *method, path).await
+                    request(&*own.transport, port, method, path)
+                        .await
+                        .map_err(ActionFailure::passing)
                 }
-                OnChange::Signal(signal) => self.control.signal(*signal).await.map_err(|error| {
-                    let text = crate::discovery::chain(&error);
-                    match error.hint() {
-                        Some(hint) => format!("{text}; {hint}"),
-                        None => text,
-                    }
-                }),
-                OnChange::Restart => (self.restart)(reason.to_owned()).await,
+                OnChange::Signal(signal) => Ok(own.control.signal(signal).await?),
+                OnChange::Restart => (own.restart)(reason).await,
             }
         })
     }
@@ -137,13 +184,13 @@ async fn request(
     transport: &dyn Transport,
     port: u16,
     method: Method,
-    path: &str,
+    path: String,
 ) -> Result<(), String> {
     let request = EndpointRequest {
         target: Target::Local,
         port,
         method,
-        path: path.to_owned(),
+        path,
         headers: Vec::new(),
         body: Vec::new(),
         timeout: HTTP_TIMEOUT,
@@ -166,7 +213,7 @@ mod tests {
 
     use outrigger_profile::Signal;
 
-    use super::super::render::RenderedFile;
+    use super::super::render::RenderedSet;
     use super::*;
 
     fn set(actions: &[(&str, OnChange)]) -> RenderedSet {
@@ -193,7 +240,7 @@ mod tests {
 
     fn names(set: &RenderedSet, changed: &[&str]) -> Vec<String> {
         let changed: Vec<String> = changed.iter().map(|path| (*path).to_owned()).collect();
-        needed(set, &changed).iter().map(name).collect()
+        needed(&set.files, &changed).iter().map(name).collect()
     }
 
     #[test]

@@ -212,6 +212,11 @@ fn variables(
 }
 
 impl RenderedSet {
+    /// Where its files are to be.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.files.iter().map(|file| file.path.as_path())
+    }
+
     /// SHA-256 over everything that a reader could notice: paths, contents, modes, owners.
     pub fn digest(&self) -> String {
         let mut parts: Vec<(String, &[u8])> = Vec::new();

@@ -13,13 +13,23 @@ const FAULTS: u32 = 3;
 /// Reasons of the sidecar's own scope that are the replica's fault all the same.
 const OWN_CODES: [&str; 3] = ["startup-failed", "plugin-failed", "no-verdict"];
 
+/// How far a workload is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Stage {
+    /// The replica is drained or ending.
+    #[default]
+    Away,
+    /// Its startup probe has not passed yet.
+    Starting,
+    /// It has started.
+    Started,
+}
+
 /// How a replica stands.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Standing {
-    /// Whether it may serve: it is not drained and not ending.
-    pub serving: bool,
-    /// Whether its workload has started.
-    pub started: bool,
+    /// How far its workload is.
+    pub stage: Stage,
     /// Whether readiness passes.
     pub ready: bool,
     /// Whether liveness passes.
@@ -55,8 +65,11 @@ impl Standing {
     /// How a replica in this phase stands by this report.
     pub fn of(report: &HealthReport, phase: Phase) -> Self {
         Self {
-            serving: phase.may_serve(),
-            started: report.startup.pass,
+            stage: match (phase.may_serve(), report.startup.pass) {
+                (false, _) => Stage::Away,
+                (true, false) => Stage::Starting,
+                (true, true) => Stage::Started,
+            },
             ready: report.readiness.pass,
             live: report.liveness.pass,
             own: [&report.startup, &report.readiness, &report.liveness]

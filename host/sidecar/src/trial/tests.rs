@@ -7,7 +7,7 @@ use super::*;
 use crate::health::{HealthReport, ProbeReason, ProbeReport, ReasonScope};
 use crate::lifecycle::Phase;
 
-const LENGTH: Duration = Duration::from_secs(120);
+const LENGTH: Duration = Duration::from_mins(2);
 
 fn well() -> HealthReport {
     HealthReport {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::{Look, PluginFaults, Standing, Trial, Verdict};
+use super::{Look, Patience, PluginFaults, Standing, Trial, Verdict};
 use crate::health::HealthReport;
 use crate::lifecycle::Phase;
 
@@ -45,6 +45,11 @@ impl Watched {
     /// How the replica stood before the change.
     pub fn before(&self) -> &Standing {
         self.trial.before()
+    }
+
+    /// How long a fall is borne.
+    pub fn patience(&self) -> Patience {
+        self.trial.patience()
     }
 
     /// Waits for the verdict. `faults` tells what is known of the plugin, where one is on trial.

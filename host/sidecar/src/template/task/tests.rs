@@ -10,10 +10,15 @@ use outrigger_peers::{Ordinal, Replica, Source};
 use outrigger_plugin_host::{
     Artifact, BoxFuture, CallError, CallErrorKind, Diagnostic, DiagnosticSeverity, Interface,
 };
+use outrigger_profile::{Findings, OnChange};
+use outrigger_telemetry::names;
 
+use super::prepare::volumes;
 use super::*;
 use crate::discovery;
-use crate::template::{PodSeeds, VolumeFacts};
+use crate::health::{HealthReport, ProbeReport};
+use crate::lifecycle::Phase;
+use crate::template::{ActionFailure, PodSeeds, VolumeFacts, on_change};
 
 const PROFILE: &str = "\
 apiVersion: outrigger.dev/v1alpha1
@@ -99,15 +104,23 @@ fn trap(function: &'static str) -> CallError {
 struct FakeActions {
     taken: Mutex<Vec<String>>,
     fails: AtomicBool,
+    never: AtomicBool,
 }
 
 impl ChangeActions for FakeActions {
-    fn act<'a>(&'a self, action: &'a OnChange, _: &'a str) -> BoxFuture<'a, Result<(), String>> {
+    fn act(&self, action: OnChange, _: String) -> BoxFuture<'static, Result<(), ActionFailure>> {
+        let fails = self.fails.load(Ordering::SeqCst);
+        let try_again = !self.never.load(Ordering::SeqCst);
+        if !fails {
+            self.taken.lock().unwrap().push(on_change::name(&action));
+        }
         Box::pin(async move {
-            if self.fails.load(Ordering::SeqCst) {
-                return Err("nobody listens".to_owned());
+            if fails {
+                return Err(ActionFailure {
+                    problem: "nobody listens".to_owned(),
+                    try_again,
+                });
             }
-            self.taken.lock().unwrap().push(on_change::name(action));
             Ok(())
         })
     }
@@ -121,6 +134,9 @@ struct Pod {
     peers: watch::Sender<Arc<PeerSet>>,
     loaded: watch::Sender<Arc<Loaded>>,
     started: watch::Sender<bool>,
+    health: watch::Sender<Arc<HealthReport>>,
+    phase: watch::Sender<Phase>,
+    recorder: Recorder,
     keep: (
         watch::Sender<Arc<ReloadState>>,
         watch::Sender<Option<String>>,
@@ -143,6 +159,26 @@ fn config(root: &Path) -> Config {
     config
 }
 
+fn well() -> HealthReport {
+    HealthReport {
+        start: ProbeReport::passing(),
+        startup: ProbeReport::passing(),
+        readiness: ProbeReport::passing(),
+        liveness: ProbeReport::passing(),
+        ..HealthReport::default()
+    }
+}
+
+/// A workload that does not start with what it was given.
+fn dead() -> HealthReport {
+    HealthReport {
+        startup: ProbeReport::failing("refused", "nobody listens"),
+        liveness: ProbeReport::failing("startup-failed", "the startup probe failed 60 times"),
+        readiness: ProbeReport::failing("not-started", "the startup probe has not passed"),
+        ..well()
+    }
+}
+
 fn loaded(template: &str, on_failure: &str, revision: u32) -> Arc<Loaded> {
     let text = PROFILE.replace("KEEP", on_failure);
     let (profile, findings) = outrigger_profile::parse(&text, "outrigger.yaml");
@@ -150,7 +186,7 @@ fn loaded(template: &str, on_failure: &str, revision: u32) -> Arc<Loaded> {
         profile: Arc::new(profile.unwrap_or_else(|| panic!("{findings}"))),
         templates: BTreeMap::from([("db.conf".to_owned(), template.to_owned())]),
         revision,
-        digest: String::new(),
+        digest: crate::reload::read::digest([("db.conf", template.as_bytes())]),
         warnings: Findings::default(),
     })
 }
@@ -168,6 +204,9 @@ fn pod(on_failure: &str) -> Pod {
         peers: watch::Sender::new(Arc::new(peers)),
         loaded: watch::Sender::new(first),
         started: watch::Sender::new(false),
+        health: watch::Sender::new(Arc::new(well())),
+        phase: watch::Sender::new(Phase::Running),
+        recorder: Recorder::new(),
         keep: (watch::Sender::new(Arc::default()), watch::Sender::new(None)),
         timeline: Timeline::in_memory(),
         root,
@@ -184,6 +223,7 @@ impl Pod {
             plugin: Some(self.plugin.clone()),
             actions: self.actions.clone(),
             timeline: self.timeline.clone(),
+            recorder: self.recorder.clone(),
         };
         let inputs = RenderInputs {
             peers: self.peers.subscribe(),
@@ -191,6 +231,10 @@ impl Pod {
             reload: self.keep.0.subscribe(),
             role: self.keep.1.subscribe(),
             started: self.started.subscribe(),
+            vitals: Vitals {
+                health: self.health.subscribe(),
+                phase: self.phase.subscribe(),
+            },
         };
         let (task, state, handle) = RenderTask::new(tools, inputs).unwrap();
         let shutdown = Shutdown::new();
@@ -383,23 +427,157 @@ async fn a_restarted_sidecar_takes_over_what_stands() {
     running.end().await;
 }
 
-#[tokio::test]
-async fn a_roll_back_stands_until_something_else_is_rendered() {
+/// A template that renders, and with which the workload does not start.
+const BROKEN: &str = "broken {{ replicas | hosts | join(',') }}\n";
+
+impl Pod {
+    /// A pod whose changed template is in place and was acted on.
+    async fn with_a_broken_template() -> (Self, Running, String) {
+        let pod = pod("keep-last");
+        let mut running = pod.run();
+        running.until(|state| state.gate.is_ready()).await;
+        let before = pod.file();
+        pod.started.send_replace(true);
+        pod.loaded.send_replace(loaded(BROKEN, "keep-last", 2));
+        running.until(|state| state.action.is_some()).await;
+        assert!(pod.file().starts_with("broken db-0."));
+        (pod, running, before)
+    }
+
+    /// A pod whose changed template has just taken the workload down.
+    async fn after_a_broken_template() -> (Self, Running, String) {
+        let (pod, running, before) = Self::with_a_broken_template().await;
+        pod.health.send_replace(Arc::new(dead()));
+        (pod, running, before)
+    }
+
+    fn told(&self) -> Vec<String> {
+        let entries = self.timeline.since(0);
+        entries.iter().map(|entry| entry.message.clone()).collect()
+    }
+
+    fn trials(&self, result: &str) -> u64 {
+        let labels = vec![("what", "files".to_owned()), ("result", result.to_owned())];
+        let counted = self.recorder.recorded().counters;
+        counted
+            .get(&(names::TRIALS, labels))
+            .copied()
+            .unwrap_or_default()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn files_with_which_the_workload_does_not_start_are_rolled_back_and_acted_on_again() {
+    let (pod, mut running, before) = Pod::after_a_broken_template().await;
+    let state = running.until(|state| state.rolled_back.is_some()).await;
+    assert_eq!((state.set, pod.file()), (Some(1), before.clone()));
+    assert_eq!(
+        state.rolled_back.as_ref().unwrap().findings.to_string(),
+        "error: set 2 was rolled back: this replica is not alive any more: the startup probe failed 60 times (startup-failed)\n  hint: the profile and templates from before are in use: mend them, what was rolled back is not tried again"
+    );
+    running
+        .until(|_| pod.taken() == ["restart", "restart"])
+        .await;
+    assert_eq!(pod.trials("rolled-back"), 1);
+    // It is not tried again, however often it is rendered.
+    pod.health.send_replace(Arc::new(well()));
+    let state = running.handle.render().await.unwrap();
+    assert_eq!((state.set, pod.file()), (Some(1), before));
+    tokio::time::sleep(Duration::from_mins(10)).await;
+    assert_eq!(pod.taken().len(), 2, "{:?}", pod.told());
+    running.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_roll_back_the_templates_from_before_follow_the_replicas() {
+    let (pod, mut running, _) = Pod::after_a_broken_template().await;
+    running.until(|state| state.rolled_back.is_some()).await;
+    pod.scale(3);
+    let state = running.until(|state| state.set == Some(3)).await;
+    assert!(pod.file().starts_with("db-0.") && pod.file().contains("db-2."));
+    assert!(state.rolled_back.is_some(), "it still holds");
+    // What was mended is tried.
+    pod.health.send_replace(Arc::new(well()));
+    pod.loaded.send_replace(loaded("mended\n", "keep-last", 3));
+    let state = running.until(|state| state.set == Some(4)).await;
+    assert_eq!(pod.file(), "mended\n");
+    assert!(state.rolled_back.is_none());
+    tokio::time::sleep(Duration::from_mins(3)).await;
+    assert_eq!((pod.trials("stays"), pod.trials("rolled-back")), (1, 1));
+    running.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sidecar_that_is_started_anew_does_not_try_again_what_was_rolled_back() {
+    let (pod, mut running, before) = Pod::after_a_broken_template().await;
+    running.until(|state| state.rolled_back.is_some()).await;
+    running.end().await;
+    let running = pod.run();
+    let state = running.handle.render().await.unwrap();
+    assert_eq!((state.set, pod.file()), (Some(1), before));
+    assert!(state.rolled_back.is_some());
+    pod.loaded.send_replace(loaded("mended\n", "keep-last", 3));
+    running.handle.render().await.unwrap();
+    assert_eq!(pod.file(), "mended\n");
+    running.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_of_the_replicas_is_a_fact_and_is_not_rolled_back() {
     let pod = pod("keep-last");
     let mut running = pod.run();
     running.until(|state| state.gate.is_ready()).await;
-    let before = pod.file();
     pod.started.send_replace(true);
     pod.scale(3);
     running.until(|state| state.action.is_some()).await;
-    let number = running.handle.roll_back("health fell").await.unwrap();
-    assert_eq!(number.unwrap(), 1);
-    assert_eq!(pod.file(), before);
-    running.handle.render().await.unwrap();
-    assert_eq!(pod.file(), before);
-    pod.scale(4);
+    pod.health.send_replace(Arc::new(dead()));
+    tokio::time::sleep(Duration::from_mins(10)).await;
+    assert_eq!(running.state.borrow().set, Some(2));
+    running.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_changes_in_a_row_are_rolled_back_to_what_stood_before_both() {
+    let (pod, mut running, before) = Pod::with_a_broken_template().await;
+    pod.loaded
+        .send_replace(loaded("broken too\n", "keep-last", 3));
+    running.until(|_| pod.taken().len() == 2).await;
+    pod.health.send_replace(Arc::new(dead()));
+    let state = running.until(|state| state.rolled_back.is_some()).await;
+    assert_eq!((state.set, pod.file()), (Some(1), before));
+    running.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_that_comes_before_the_replica_has_recovered_is_on_trial_too() {
+    let (pod, mut running, before) = Pod::after_a_broken_template().await;
+    running.until(|state| state.rolled_back.is_some()).await;
+    pod.loaded
+        .send_replace(loaded("broken too\n", "keep-last", 3));
     running.until(|state| state.set == Some(3)).await;
-    assert_eq!(pod.taken(), ["restart", "restart", "restart"]);
+    let state = running.until(|state| state.set == Some(1)).await;
+    assert_eq!(pod.file(), before);
+    assert!(state.rolled_back.is_some());
+    assert_eq!(pod.trials("rolled-back"), 2);
+    running.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_action_that_cannot_be_taken_is_given_up_at_once() {
+    let pod = pod("keep-last");
+    pod.actions.never.store(true, Ordering::SeqCst);
+    let mut running = pod.run();
+    running.until(|state| state.gate.is_ready()).await;
+    pod.started.send_replace(true);
+    pod.actions.fails.store(true, Ordering::SeqCst);
+    pod.scale(3);
+    running.until(|state| state.action.is_some()).await;
+    tokio::time::sleep(Duration::from_mins(5)).await;
+    let given_up = |line: &&String| line.contains("could not be told");
+    assert_eq!(
+        pod.told().iter().filter(given_up).collect::<Vec<_>>(),
+        ["the workload could not be told of changed files, given up: restart"]
+    );
     running.end().await;
 }
 
