@@ -4,6 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use outrigger_tests::{Example, Up, eventually};
+use serde_json::Value;
 
 use crate::pods::{READY, agdb, all_ready, told};
 
@@ -25,6 +26,17 @@ async fn three_replicas_become_five_and_three_again_and_keep_their_data() {
         Duration::from_secs(5),
     )
     .await;
+    // The second restart ends the quorum of three, says so, and waits for nobody: those who could bring it
+    // back wait for this very restart.
+    let steps = drains(&up, &["agdb-0", "agdb-1", "agdb-2"]).await;
+    let told = |text: &str| steps.iter().filter(|step| step.contains(text)).count();
+    assert_eq!(told("has stopped"), 3, "{steps:#?}");
+    assert_eq!(told("waits: "), 0, "{steps:#?}");
+    assert_eq!(
+        told("stops although the 3 members that agdb still runs with change to 5"),
+        1,
+        "{steps:#?}"
+    );
     for replica in &five {
         let reader = client.moved_to(&replica.address);
         eventually(
@@ -76,8 +88,19 @@ async fn three_replicas_become_five_and_three_again_and_keep_their_data() {
         )
         .await;
     }
-    let server = agdb(&three[0]).login().await.unwrap();
-    assert_eq!(server.select("films", "alien").await.unwrap(), "1979");
+    // The last one to restart finds its leader within a heartbeat.
+    let film = eventually(READY, "three replicas give what five had", async || {
+        let server = agdb(&three[0])
+            .login()
+            .await
+            .map_err(|error| error.to_string())?;
+        server
+            .select("films", "alien")
+            .await
+            .map_err(|error| error.to_string())
+    })
+    .await;
+    assert_eq!(film, "1979");
 
     // The claims of the replicas that went are kept, as a StatefulSet keeps them.
     let mut claims = Vec::new();
@@ -86,6 +109,19 @@ async fn three_replicas_become_five_and_three_again_and_keep_their_data() {
         claims.iter().any(|name| name.contains("data-agdb-4")),
         "{claims:?}"
     );
+}
+
+/// What the drains of these replicas did, from their timelines.
+async fn drains(up: &Up, pods: &[&str]) -> Vec<String> {
+    let mut steps = Vec::new();
+    for pod in pods {
+        let answer = up.sidecar(pod).get("/timeline").await.unwrap();
+        let timeline: Value = answer.json();
+        let entries = timeline["entries"].as_array().unwrap();
+        let drains = entries.iter().filter(|entry| entry["kind"] == "drain");
+        steps.extend(drains.map(|entry| format!("{pod}: {}", entry["message"])));
+    }
+    steps
 }
 
 fn collect(folder: &std::path::Path, names: &mut Vec<String>) {
