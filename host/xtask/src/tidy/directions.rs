@@ -88,6 +88,7 @@ const ROOMS: &[Room] = &[
         uses: &[],
         tools: &["outrigger-plugin-build"],
     },
+    room("outrigger-cluster-tests", &["outrigger-tests"]),
 ];
 
 /// Heavy dependencies and the rooms that keep them in. `deny.toml` holds the same for what comes in

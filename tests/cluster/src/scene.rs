@@ -1,0 +1,51 @@
+//! What each test gets: the cluster and a namespace of its own.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
+
+use libtest_mimic::Trial;
+
+use crate::cluster::Cluster;
+use crate::evidence;
+
+/// Where a test plays.
+#[derive(Clone)]
+pub(crate) struct Scene {
+    pub(crate) cluster: Arc<Cluster>,
+    /// A namespace for this test alone, which the test makes if it needs one.
+    pub(crate) namespace: String,
+}
+
+/// A test of this name. When it panics, evidence is saved first.
+pub(crate) fn trial<F>(
+    cluster: &Arc<Cluster>,
+    name: &'static str,
+    test: impl FnOnce(Scene) -> F + Send + 'static,
+) -> Trial
+where
+    F: Future<Output = ()>,
+{
+    let scene = Scene {
+        cluster: Arc::clone(cluster),
+        namespace: name
+            .replace('_', "-")
+            .chars()
+            .take(40)
+            .collect::<String>()
+            .trim_end_matches('-')
+            .to_owned(),
+    };
+    Trial::test(name, move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            runtime.block_on(test(scene.clone()));
+        }));
+        if let Err(panic) = outcome {
+            runtime.block_on(evidence::save(&scene, name));
+            resume_unwind(panic);
+        }
+        Ok(())
+    })
+}
