@@ -8,7 +8,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::exemplar::Exemplar;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Registry, Unit};
 
 use super::family::{Family, Kind, Sample, Value};
 use super::recorder::{BUCKETS, Histogram};
@@ -104,7 +104,8 @@ impl Collector for Encoded {
             Kind::Unknown => MetricType::Unknown,
         };
         let help = escape_help(&family.help);
-        let mut metric = encoder.encode_descriptor(&family.name, &help, None, kind)?;
+        let (name, unit) = unit(&family.name);
+        let mut metric = encoder.encode_descriptor(name, &help, unit.as_ref(), kind)?;
         for sample in &family.samples {
             let labels = self.labels(sample);
             if labels.is_empty() {
@@ -119,6 +120,16 @@ impl Collector for Encoded {
         }
         Ok(())
     }
+}
+
+/// A name without its unit, which the library puts at its end again and tells of as `# UNIT`.
+fn unit(name: &str) -> (&str, Option<Unit>) {
+    for (suffix, unit) in [("_seconds", Unit::Seconds), ("_bytes", Unit::Bytes)] {
+        if let Some(rest) = name.strip_suffix(suffix) {
+            return (rest, Some(unit));
+        }
+    }
+    (name, None)
 }
 
 fn value(
@@ -251,6 +262,24 @@ mod tests {
         assert_eq!(
             text,
             "# HELP a one\\ntwo \\\\\n# TYPE a gauge\na{l=\"x\\\"\\n\\\\y\"} 1.5\n# EOF\n"
+        );
+    }
+
+    #[test]
+    fn the_unit_that_a_name_ends_in_is_told_where_the_format_has_a_place_for_it() {
+        let families = [
+            Family::new("a_seconds", Kind::Counter, "time").with(&[], 2.0),
+            Family::new("b_bytes", Kind::Gauge, "size").with(&[("l", "x")], 1.0),
+        ];
+        assert_eq!(
+            encode(&families, &[], Format::OpenMetrics).unwrap(),
+            "# HELP a_seconds time\n# TYPE a_seconds counter\n# UNIT a_seconds seconds\na_seconds_total 2.0\n\
+             # HELP b_bytes size\n# TYPE b_bytes gauge\n# UNIT b_bytes bytes\nb_bytes{l=\"x\"} 1.0\n# EOF\n"
+        );
+        assert_eq!(
+            encode(&families, &[], Format::Classic).unwrap(),
+            "# HELP a_seconds_total time\n# TYPE a_seconds_total counter\na_seconds_total 2.0\n\
+             # HELP b_bytes size\n# TYPE b_bytes gauge\nb_bytes{l=\"x\"} 1.0\n"
         );
     }
 
