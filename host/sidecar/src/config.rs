@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use outrigger_peers::{Identity, Ordinal, ReplicaName};
+use outrigger_profile::builtin::{BUILTIN_PREFIX, builtin, no_builtin_hint};
 use outrigger_profile::env::{self, EnvVar};
 use outrigger_profile::{Finding, Findings, Profile, parse_span};
 use serde_json::Value;
@@ -52,7 +53,7 @@ pub struct Config {
 /// The folders of the sidecar.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dirs {
-    /// Holds `outrigger.yaml` and the templates.
+    /// Holds `outrigger.yaml` and the templates; `builtin:<name>` for one that ships inside the program.
     pub profile: PathBuf,
     /// Holds one folder for each Secret.
     pub secrets: PathBuf,
@@ -171,7 +172,7 @@ impl Config {
             .optional(env::GRACE_PERIOD, "a span such as 30s", parse_span)
             .unwrap_or(Duration::from_secs(30));
         let dirs = Dirs {
-            profile: reader.folder(env::PROFILE_DIR, "/etc/outrigger/profile"),
+            profile: reader.profile(),
             secrets: reader.folder(env::SECRETS_DIR, "/etc/outrigger/secrets"),
             files: reader.folder(env::FILES_DIR, "/run/outrigger"),
             state: reader.folder(env::STATE_DIR, "/var/lib/outrigger"),
@@ -395,6 +396,27 @@ impl Reader<'_> {
         }
     }
 
+    /// The built-in profile that is asked for, or else the profile's folder.
+    fn profile(&mut self) -> PathBuf {
+        let folder = self.folder(env::PROFILE_DIR, "/etc/outrigger/profile");
+        let Some(text) = self.text(env::PROFILE) else {
+            return folder;
+        };
+        match text.strip_prefix(BUILTIN_PREFIX) {
+            None => {
+                let problem = format!("`{text}` is no built-in profile");
+                let hint = "write `builtin:` and a name, such as `builtin:agdb`";
+                self.fault(env::PROFILE, problem, hint);
+            }
+            Some(name) if builtin(name).is_none() => {
+                let problem = format!("there is no built-in profile `{name}`");
+                self.fault(env::PROFILE, problem, &no_builtin_hint(name));
+            }
+            Some(_) => return PathBuf::from(text),
+        }
+        folder
+    }
+
     fn absolute(&mut self, variable: EnvVar, text: String) -> PathBuf {
         let path = PathBuf::from(text);
         if !path.is_absolute() {
@@ -597,6 +619,31 @@ mod tests {
         assert!(token.matches("hush-hush"));
         for wrong in ["", "hush-hus", "hush-hush!", "Hush-hush"] {
             assert!(!token.matches(wrong), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_built_in_profile_stands_in_for_the_folder() {
+        let config = from(&[
+            ("POD_NAME", "agdb-0"),
+            ("OUTRIGGER_PROFILE", "builtin:agdb"),
+        ]);
+        assert_eq!(config.unwrap().dirs.profile, Path::new("builtin:agdb"));
+        for (text, problem, hint) in [
+            (
+                "builtin:agbd",
+                "there is no built-in profile `agbd`",
+                "did you mean `agdb`?",
+            ),
+            (
+                "agdb",
+                "`agdb` is no built-in profile",
+                "write `builtin:` and a name, such as `builtin:agdb`",
+            ),
+        ] {
+            let found = from(&[("POD_NAME", "agdb-0"), ("OUTRIGGER_PROFILE", text)]).unwrap_err();
+            assert_eq!(found.0[0].problem, problem);
+            assert_eq!(found.0[0].hint.as_deref(), Some(hint));
         }
     }
 }

@@ -29,6 +29,12 @@ pub(super) async fn live(State(shared): State<Shared>) -> Response {
     answer(&shared, "live", |report| &report.liveness)
 }
 
+/// Whether the sidecar itself works. No word about the workload: the kubelet restarts the sidecar for
+/// this one. A task that ends early ends the sidecar, so an answer says that all of them run.
+pub(super) async fn alive() -> impl IntoResponse {
+    ([(header::CACHE_CONTROL, "no-store")], "alive")
+}
+
 fn answer(
     shared: &Shared,
     probe: &'static str,

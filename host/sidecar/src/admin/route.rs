@@ -6,6 +6,7 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use outrigger_plugin_host::DrainReason;
+use outrigger_profile::layout::ALIVE_PATH;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -15,11 +16,12 @@ use crate::limits;
 use crate::metrics::Format;
 
 /// Paths that only read.
-const READING: [&str; 10] = [
+const READING: [&str; 11] = [
     "/",
     "/startup",
     "/ready",
     "/live",
+    ALIVE_PATH,
     "/metrics",
     "/status",
     "/peers",
@@ -37,6 +39,7 @@ fn reading() -> Router<Shared> {
         .route("/startup", get(probe::startup))
         .route("/ready", get(probe::ready))
         .route("/live", get(probe::live))
+        .route(ALIVE_PATH, get(probe::alive))
         .route("/metrics", get(metrics))
         .route("/status", get(status))
         .route("/peers", get(peers))

@@ -216,6 +216,7 @@ async fn the_pre_stop_hook_drains_for_who_has_the_token() {
     assert_eq!(outcome["complete"], true);
     assert_eq!(pod.get("/ready").await.0, 503);
     assert_eq!(pod.get("/live").await.0, 200);
+    assert_eq!(pod.get("/alive").await.0, 200);
     assert_eq!(pod.get("/status").await.1["phase"], "drained");
 }
 

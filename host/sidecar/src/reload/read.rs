@@ -6,6 +6,7 @@ use std::io::Read as _;
 use std::path::Path;
 
 use outrigger_profile::Finding;
+use outrigger_profile::builtin::{BUILTIN_PREFIX, Builtin, builtin};
 use sha2::{Digest as _, Sha256};
 
 use crate::limits;
@@ -26,11 +27,15 @@ pub(crate) struct Folder {
 
 /// Reads every file of a folder: not its sub-folders, and not what the kubelet keeps for itself
 /// (`..data`, `..2026_…`). Links are followed: that is how the kubelet lays out a `ConfigMap`.
+/// `builtin:<name>` is a folder too: the one that ships inside the program.
 ///
 /// # Errors
 /// The finding names the path and what to check.
 pub(crate) fn folder(path: &Path) -> Result<Folder, Finding> {
     let shown = path.display().to_string();
+    if let Some(built_in) = shown.strip_prefix(BUILTIN_PREFIX).and_then(builtin) {
+        return Ok(embedded(built_in));
+    }
     let fault = |name: &str, error: &std::io::Error| {
         let place = if name.is_empty() {
             shown.clone()
@@ -93,6 +98,22 @@ pub(crate) fn folder(path: &Path) -> Result<Folder, Finding> {
     Ok(read)
 }
 
+fn embedded(built_in: &Builtin) -> Folder {
+    let files: BTreeMap<String, String> = built_in
+        .files
+        .iter()
+        .map(|(name, text)| ((*name).to_owned(), (*text).to_owned()))
+        .collect();
+    let parts = files
+        .iter()
+        .map(|(name, text)| (name.as_str(), text.as_bytes()));
+    Folder {
+        digest: digest(parts),
+        files,
+        skipped: BTreeMap::new(),
+    }
+}
+
 /// A file's content; none when it is longer than `max` bytes.
 pub(crate) fn bounded(path: &Path, max: u64) -> std::io::Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
@@ -140,6 +161,17 @@ mod tests {
         let read = folder(root).unwrap();
         assert_eq!(read.files.keys().collect::<Vec<_>>(), ["outrigger.yaml"]);
         assert_eq!(read.skipped["plugin.wasm"], "it is not UTF-8 text");
+    }
+
+    #[test]
+    fn a_built_in_profile_is_read_as_a_folder_of_the_same_files_is() {
+        let read = folder(Path::new("builtin:agdb")).unwrap();
+        let copy = tempfile::tempdir().unwrap();
+        for (name, text) in &read.files {
+            std::fs::write(copy.path().join(name), text).unwrap();
+        }
+        assert!(read.files.contains_key(DOCUMENT));
+        assert_eq!(read, folder(copy.path()).unwrap());
     }
 
     #[test]
