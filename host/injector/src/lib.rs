@@ -4,6 +4,7 @@
 //! Pure at heart: the decision and the patch are functions of a pod, of what is known of its owner, and
 //! of settings. The webhook, `outrigger inject` and the golden tests all go through them.
 
+pub mod certificate;
 mod decide;
 mod decision;
 mod entropy;
@@ -11,8 +12,10 @@ mod explain;
 pub mod facts;
 mod injection;
 mod patch;
+pub mod review;
 mod settings;
 mod uninject;
+pub mod webhook;
 
 pub use decide::{
     Decision, Denial, DenyCode, Operation, Outcome, Owner, Request, SkipReason, decide,
