@@ -1,4 +1,7 @@
 //! The exit codes of every command, in one place; the README lists them.
+//!
+//! 0, 1 and 2 are those of every command. `up` has more: 3 when, with `--exec`, not all replicas were ready
+//! in time; 130 when it was interrupted; otherwise the status of `--exec`'s command.
 
 use std::process::ExitCode;
 
@@ -11,7 +14,7 @@ pub(crate) enum Exit {
     Failed,
     /// What it was given is wrong: options, manifests or profile.
     BadInput,
-    /// A status of its own, such as that of `up --exec`.
+    /// A status of its own: 3, 130, or that of the command of `up --exec`.
     Status(u8),
 }
 

@@ -7,7 +7,7 @@
 //! | argument | becomes | started by |
 //! |---|---|---|
 //! | `__probe` | tries whether namespaces can be had, and says so | [`crate::namespace::probe`] |
-//! | `__hub` | enters the hub's namespaces, then this program with the remaining arguments | [`crate::forward::front`] |
+//! | `__hub` | enters the hub's namespaces, then this program with the remaining arguments | [`crate::up`] |
 //! | `__sandbox` | the holder of a pod's namespaces, like a pause container | [`Sandbox::start`] |
 //! | `__exec` | a container: its own mounts and processes, then the workload | [`command`] |
 //!

@@ -1,14 +1,16 @@
 //! Connections from this machine into the hub's network.
 //!
-//! Two processes and a folder that both see. The *front* runs outside: [`front`] starts the hub,
-//! listens on loopback addresses and passes on how the hub ended. The *hub* runs inside and can
-//! reach the pods. In the folder:
+//! Two processes and a folder that both see. The *front* runs outside and listens on loopback
+//! addresses. The *hub*, which it started, runs inside and can reach the pods. In the folder:
 //! - `front.sock`, bound by the front before it starts the hub: the hub asks for listeners there,
 //!   in JSON lines (`{"listen":"127.77.0.10:3000","to":"10.77.0.10:3000"}` or
 //!   `{"close":"127.77.0.10:3000"}`), and is told one by one what came of it.
 //! - `forward.sock`, bound by the hub: the front brings each connection there, as the line
 //!   `10.77.0.10:3000` and then its bytes. The hub connects and copies both ways, each end by
 //!   itself; when it cannot connect, it closes.
+//!
+//! # For the front
+//! [`bind_front`], then the hub may be started, then [`serve_front`].
 //!
 //! # For the hub
 //! `hub::bind(folder)` → `hub::serve(listener, stop)` as a task; then
@@ -25,7 +27,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncWriteExt as _, copy_bidirectional};
 use tokio::net::{TcpStream, UnixStream};
 
-pub use front::{FrontConfig, FrontError, front, serve_front};
+pub use front::{bind_front, serve_front};
 
 /// Name of the front's socket in the folder.
 pub const FRONT_SOCKET: &str = "front.sock";

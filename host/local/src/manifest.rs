@@ -22,6 +22,7 @@ pub use check::{Profiles, check};
 pub(crate) use local_kind::without_tag;
 pub use local_kind::{Install, ProgramEntry};
 pub use not_honoured::not_honoured;
+pub(crate) use read::in_folder;
 pub use read::read;
 
 /// The label by which a pod template asks for the sidecar.
@@ -105,8 +106,10 @@ pub struct Manifests {
     pub secrets: BTreeMap<Key, Bundle>,
     /// Which program stands for which image.
     pub programs: Vec<ProgramEntry>,
-    /// Every file whose content counts.
+    /// Every file whose content counts, also those that are not there and would.
     pub files: BTreeSet<PathBuf>,
+    /// The folders of which every manifest counts, also those that come later.
+    pub folders: BTreeSet<PathBuf>,
     /// What cannot be honoured, a plain sentence each; kinds that are ignored among them.
     pub notes: Vec<String>,
     /// What is wrong.

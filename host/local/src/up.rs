@@ -10,6 +10,7 @@ mod display;
 mod front;
 mod hub;
 mod names;
+mod ports;
 mod setup;
 mod state;
 mod watch;
@@ -122,6 +123,9 @@ pub enum UpError {
         /// The end of its log.
         said: String,
     },
+    /// No socket for the hub's wishes.
+    #[error(transparent)]
+    Forward(#[from] crate::forward::ForwardError),
     /// The conversation with the hub broke.
     #[error(transparent)]
     Client(#[from] crate::hub_client::ClientError),

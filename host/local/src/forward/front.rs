@@ -1,103 +1,24 @@
-//! The front's side: the process that the user started. It starts the hub, listens on loopback
-//! addresses for it, and ends as the hub ends.
+//! The front's side: the process that the user started. It listens on loopback addresses for the hub.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-use tokio::process::{Child, Command};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::{Bound, FORWARD_SOCKET, FRONT_SOCKET, ForwardError, MAX_LINE, Order, Wanted, carry};
-use crate::entry;
-use crate::namespace::Isolation;
 
-/// How to start the hub.
-#[derive(Debug, Clone)]
-pub struct FrontConfig {
-    /// The hub's own arguments: what this program is started with inside the namespaces.
-    pub hub: Vec<OsString>,
-    /// Variables for the hub besides those that it inherits.
-    pub env: Vec<(OsString, OsString)>,
-    /// What [`crate::namespace::probe`] said.
-    pub isolation: Isolation,
-    /// The folder of the two sockets. It exists and only this user may enter it.
-    pub folder: PathBuf,
-}
-
-/// The front could not do its work.
-#[derive(Debug, thiserror::Error)]
-pub enum FrontError {
-    /// A runtime or a signal handler could not be had.
-    #[error("cannot prepare to start the hub: {0}")]
-    Prepare(#[source] io::Error),
-    /// The hub did not start.
-    #[error("cannot start the hub: {0}")]
-    Start(#[source] io::Error),
-    /// A socket.
-    #[error(transparent)]
-    Forward(#[from] ForwardError),
-}
-
-/// Starts the hub and stays until it ends; gives its exit code.
+/// Binds the socket on which the hub asks for listeners; before the hub is started.
 ///
-/// The hub inherits stdin, stdout and stderr and is in the same process group, so that Ctrl-C
-/// reaches it directly; the front itself ignores SIGINT and SIGHUP and passes SIGTERM on. When the
-/// front is killed, the hub gets SIGTERM. *Assumes* that no runtime runs in this thread.
-pub fn front(config: &FrontConfig) -> Result<ExitCode, FrontError> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(FrontError::Prepare)?;
-    runtime.block_on(attend(config))
-}
-
-async fn attend(config: &FrontConfig) -> Result<ExitCode, FrontError> {
-    let handler = |kind| signal(kind).map_err(FrontError::Prepare);
-    let mut terminate = handler(SignalKind::terminate())?;
-    // Registered and never read: that keeps them from ending this process.
-    let _interrupt = handler(SignalKind::interrupt())?;
-    let _hangup = handler(SignalKind::hangup())?;
-
-    let control = super::bind(config.folder.join(FRONT_SOCKET))?;
-    let plain = matches!(config.isolation, Isolation::Plain { .. });
-    let mut hub = Command::new(entry::OWN_PROGRAM)
-        .arg0("outrigger")
-        .args(entry::hub_arguments(plain, &config.hub))
-        .envs(config.env.iter().map(|(name, value)| (name, value)))
-        .spawn()
-        .map_err(FrontError::Start)?;
-    let mut serving = JoinSet::new();
-    serving.spawn(serve_front(control, config.folder.clone()));
-    let status = loop {
-        tokio::select! {
-            status = hub.wait() => break status.map_err(FrontError::Start)?,
-            _ = terminate.recv() => pass_on(&hub, Signal::SIGTERM),
-            Some(ended) = serving.join_next() => {
-                tracing::error!(?ended, "The forwarding of connections ended early");
-            }
-        }
-    };
-    serving.shutdown().await;
-    let code = entry::exit_code(status);
-    Ok(ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX)))
-}
-
-fn pass_on(hub: &Child, signal: Signal) {
-    if let Some(pid) = hub.id().and_then(|pid| i32::try_from(pid).ok()) {
-        // A hub that has ended is noticed by the wait.
-        let _ignored = kill(Pid::from_raw(pid), signal);
-    }
+/// # Errors
+/// When it cannot be bound.
+pub fn bind_front(folder: &Path) -> Result<UnixListener, ForwardError> {
+    super::bind(folder.join(FRONT_SOCKET))
 }
 
 /// Serves the hub's wishes for listeners, and their connections, until dropped.

@@ -181,6 +181,7 @@ pub(super) fn read(reader: &mut Reader, file: &Path, outer: &Overrides) {
         }
     }
     reader.open.pop();
+    reader.beside(&folder);
     let generators = [
         ("configMapGenerator", &kustomization.config_maps),
         ("secretGenerator", &kustomization.secrets),

@@ -18,8 +18,12 @@ use super::{
 /// A manifest or a file behind a generator is not longer: a ConfigMap may have 1 MiB in a cluster.
 pub(super) const FILE_BYTES: u64 = 4 << 20;
 
-/// Reads folders and files. A folder with a kustomization is read as it says, any other by its
-/// `*.yaml` and `*.yml` in the order of their names. What is wrong is in `findings`.
+/// The file beside a kustomization that says which programs stand for its images. `kubectl apply -k` would
+/// refuse it among the resources: no cluster knows its kind.
+const LOCAL_FILE: &str = "local.yaml";
+
+/// Reads folders and files. A folder with a kustomization is read as it says, and the `local.yaml` beside
+/// it; any other by its `*.yaml` and `*.yml` in the order of their names. What is wrong is in `findings`.
 pub fn read(inputs: &[PathBuf]) -> Manifests {
     let mut reader = Reader::default();
     for input in inputs {
@@ -75,19 +79,9 @@ impl Reader {
             kustomization::read(self, &file, overrides);
             return;
         }
-        let listed = std::fs::read_dir(folder).and_then(|entries| {
-            entries
-                .map(|entry| entry.map(|entry| entry.path()))
-                .collect::<Result<Vec<_>, _>>()
-        });
-        match listed {
-            Ok(mut paths) => {
-                paths.sort();
-                paths.retain(|path| {
-                    path.extension()
-                        .is_some_and(|ext| ext == "yaml" || ext == "yml")
-                        && path.is_file()
-                });
+        self.manifests.folders.insert(folder.to_path_buf());
+        match in_folder(folder) {
+            Ok(paths) => {
                 if paths.is_empty() {
                     self.find(
                         Finding::error("", "the folder has no manifests")
@@ -103,6 +97,28 @@ impl Reader {
                 Finding::error("", format!("the folder cannot be read: {error}"))
                     .in_file(folder.display().to_string()),
             ),
+        }
+    }
+
+    /// Takes the programs of the `local.yaml` that lies beside a kustomization, unless it was listed.
+    pub(super) fn beside(&mut self, folder: &Path) {
+        let file = folder.join(LOCAL_FILE);
+        // Also while it is not there: it may come.
+        let listed = !self.manifests.files.insert(file.clone());
+        if listed || !file.is_file() {
+            return;
+        }
+        for (json, origin) in self.documents(&file) {
+            if json.get("kind").and_then(Json::as_str) == Some("Local") {
+                self.object(&json, origin, &Overrides::default());
+            } else {
+                self.find(
+                    origin.locate(
+                        Finding::warning("", "it is no `kind: Local` and is ignored")
+                            .hint("name its file under `resources` of the kustomization"),
+                    ),
+                );
+            }
         }
     }
 
@@ -133,18 +149,26 @@ impl Reader {
     }
 
     pub(super) fn file(&mut self, file: &Path, overrides: &Overrides) {
-        let Some(text) = self.text(file) else { return };
-        let name = file.display().to_string();
-        let (documents, findings) = Document::read_all(&text, &name);
+        for (json, origin) in self.documents(file) {
+            self.object(&json, origin, overrides);
+        }
+    }
+
+    fn documents(&mut self, file: &Path) -> Vec<(Json, Origin)> {
+        let Some(text) = self.text(file) else {
+            return Vec::new();
+        };
+        let (documents, findings) = Document::read_all(&text, &file.display().to_string());
         self.manifests.findings.extend(findings.0);
-        for document in documents {
+        let placed = documents.into_iter().map(|document| {
             let json = document.to_json();
             let origin = Origin {
                 document: Arc::new(document),
                 base: String::new(),
             };
-            self.object(&json, origin, overrides);
-        }
+            (json, origin)
+        });
+        placed.collect()
     }
 
     fn object(&mut self, json: &Json, origin: Origin, overrides: &Overrides) {
@@ -345,6 +369,19 @@ impl Reader {
         self.seen
             .insert((kind.to_owned(), namespace.to_owned(), name.to_owned()))
     }
+}
+
+/// The manifests of a folder without a kustomization, in the order of their names.
+pub(crate) fn in_folder(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let mut paths = std::fs::read_dir(folder)?
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<Result<Vec<_>, _>>()?;
+    paths.sort();
+    paths.retain(|path| {
+        let is_yaml = |ext: &std::ffi::OsStr| ext == "yaml" || ext == "yml";
+        path.extension().is_some_and(is_yaml) && path.is_file()
+    });
+    Ok(paths)
 }
 
 fn metadata_of_set(set: &mut k8s_openapi::api::apps::v1::StatefulSet) -> &mut ObjectMeta {

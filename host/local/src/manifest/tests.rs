@@ -92,7 +92,39 @@ fn a_folder_is_read_as_its_kustomization_says() {
         manifests.notes,
         ["the kustomization's images are not applied: images are mapped by `kind: Local`"]
     );
-    assert_eq!(manifests.files.len(), 6);
+    // And for each kustomization the `local.yaml` that may come.
+    assert_eq!(manifests.files.len(), 6 + 2);
+    assert!(manifests.folders.is_empty());
+}
+
+#[test]
+fn the_programs_of_a_kustomization_lie_beside_it_or_are_listed() {
+    const LOCAL: &str = "apiVersion: outrigger.dev/v1alpha1\nkind: Local\nspec: {programs: [{image: db, command: [dbd]}]}\n";
+    for resources in ["db.yaml", "db.yaml, local.yaml", "base"] {
+        let (manifests, told) = findings(&[
+            ("kustomization.yaml", &format!("resources: [{resources}]\n")),
+            ("db.yaml", GOOD),
+            ("local.yaml", if resources == "base" { "" } else { LOCAL }),
+            ("base/kustomization.yaml", "resources: [db.yaml]\n"),
+            ("base/db.yaml", GOOD),
+            ("base/local.yaml", LOCAL),
+        ]);
+        assert_eq!(told, [""; 0], "{resources}");
+        assert_eq!(manifests.programs.len(), 1, "{resources}");
+    }
+    let (manifests, told) = findings(&[
+        ("kustomization.yaml", "resources: [db.yaml]\n"),
+        ("db.yaml", GOOD),
+        ("local.yaml", &format!("{LOCAL}---\nkind: Service\n")),
+    ]);
+    assert_eq!(manifests.programs.len(), 1);
+    assert_eq!(
+        told,
+        [
+            "warning: local.yaml:5: it is no `kind: Local` and is ignored\n  hint: name its file under \
+          `resources` of the kustomization"
+        ]
+    );
 }
 
 #[test]

@@ -27,7 +27,7 @@ pub(super) fn on_loopback(salt: u8, offset: u32) -> Ipv4Addr {
     Ipv4Addr::new(127, 77, salt.wrapping_add(high), low)
 }
 
-/// The x of a state folder.
+/// The x that a state folder prefers.
 pub(super) fn salt(state: &std::path::Path) -> u8 {
     let digest = Sha256::digest(state.as_os_str().as_encoded_bytes());
     digest[0]

@@ -7,16 +7,15 @@ use std::time::Duration;
 
 use outrigger_profile::{Finding, Findings, Severity};
 use outrigger_shutdown::{Deadline, Shutdown, Tasks};
-use tokio::net::{TcpListener, UnixListener};
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
 use super::display::Display;
 use super::setup::Setup;
-use super::{HUB_PROCESS, Places, UpEnd, UpError, UpOptions, address, state};
+use super::{HUB_PROCESS, Places, UpEnd, UpError, UpOptions, address, ports, state};
 use crate::entry;
 use crate::events::{Event, Timed};
-use crate::forward::{FRONT_SOCKET, serve_front};
+use crate::forward::{bind_front, serve_front};
 use crate::hub_api::PsAnswer;
 use crate::hub_client::{ClientError, HubClient, Lines, RunningUp};
 use crate::log_lines::LogLine;
@@ -34,7 +33,11 @@ const SAID_LINES: usize = 20;
 pub(super) fn run(options: &UpOptions, places: &Places) -> Result<UpEnd, UpError> {
     let mut display = Display::new(options.json, options.color, options.terminal);
     let inputs = absolute(&options.inputs)?;
-    let (manifests, programs) = read(options, places, &inputs, &display)?;
+    let state = match &options.state {
+        Some(state) => absolute(std::slice::from_ref(state))?.remove(0),
+        None => state::folder(&places.state, &inputs),
+    };
+    let (manifests, programs, salt) = read(options, places, &inputs, &state, &display)?;
     let plain = isolation(options.plain)?;
     for note in notes(&manifests, plain) {
         display.say(&format!("not honoured: {note}"));
@@ -61,10 +64,6 @@ pub(super) fn run(options: &UpOptions, places: &Places) -> Result<UpEnd, UpError
             .await?;
             display.progress.end(&missing.program);
         }
-        let state = match &options.state {
-            Some(state) => absolute(std::slice::from_ref(state))?.remove(0),
-            None => state::folder(&places.state, &inputs),
-        };
         state::make(&state)?;
         // Only to see whether it is free: the hub takes it for good.
         drop(state::lock(&state, std::process::id())?);
@@ -72,6 +71,7 @@ pub(super) fn run(options: &UpOptions, places: &Places) -> Result<UpEnd, UpError
             name: state::name(&inputs),
             inputs,
             state,
+            salt,
             replicas: options.replicas,
             plain,
             pid: std::process::id(),
@@ -84,9 +84,6 @@ pub(super) fn run(options: &UpOptions, places: &Places) -> Result<UpEnd, UpError
             outrigger: places.outrigger.clone(),
             sidecar_env: places.sidecar_env.clone(),
         };
-        if plain {
-            ports_in_use(&manifests, &setup).await?;
-        }
         Box::pin(attend(options, places, &setup, display)).await
     }));
     // A task that is stuck cannot hold the exit.
@@ -115,8 +112,9 @@ fn read(
     options: &UpOptions,
     places: &Places,
     inputs: &[PathBuf],
+    state: &Path,
     display: &Display,
-) -> Result<(Manifests, Programs), UpError> {
+) -> Result<(Manifests, Programs, u8), UpError> {
     let manifests = manifest::read(inputs);
     let (_, found) = manifest::check(&manifests);
     let (programs, missing) = program::resolve(&manifests, &places.cache, &places.path);
@@ -147,6 +145,16 @@ fn read(
             ),
         ));
     }
+    // Whoever has the folder has its ports too, and is named later.
+    let salt = if state::is_locked(state) {
+        Ok(address::salt(state))
+    } else {
+        ports::free(&manifests, options.replicas, state, options.plain)
+    };
+    let salt = salt.unwrap_or_else(|in_use| {
+        findings.extend(in_use);
+        address::salt(state)
+    });
     // Paths as the user wrote them are shorter than absolute ones.
     if let Ok(here) = std::env::current_dir() {
         for finding in &mut findings {
@@ -166,7 +174,7 @@ fn read(
     {
         display.say(&finding.to_string());
     }
-    Ok((manifests, programs))
+    Ok((manifests, programs, salt))
 }
 
 /// Whether it runs without namespaces.
@@ -211,44 +219,6 @@ fn search_path(programs: &Programs, places: &Places) -> String {
         .filter(|folder| folder.is_absolute());
     let folders: Vec<String> = folders.map(|folder| folder.display().to_string()).collect();
     folders.join(":")
-}
-
-/// Plain mode listens on this machine's own addresses: is somebody there already?
-async fn ports_in_use(manifests: &Manifests, setup: &Setup) -> Result<(), UpError> {
-    let mut findings = Vec::new();
-    for (index, set) in manifests.stateful_sets.iter().enumerate() {
-        let spec = &set.object.spec;
-        let replicas = setup
-            .replicas
-            .or_else(|| u32::try_from(spec.replicas.unwrap_or(1)).ok())
-            .unwrap_or(1);
-        let containers = spec.template.spec.iter().flat_map(|pod| &pod.containers);
-        let ports = containers.flat_map(|container| container.ports.iter().flatten());
-        for port in ports.filter_map(|port| u16::try_from(port.container_port).ok()) {
-            for replica in 0..replicas {
-                let offset = address::offset(index, replica);
-                let ip = address::on_loopback(address::salt(&setup.state), offset);
-                if let Err(error) = TcpListener::bind((ip, port)).await
-                    && error.kind() == std::io::ErrorKind::AddrInUse
-                {
-                    findings.push(
-                        set.origin.locate(
-                            Finding::error(
-                                "spec.template.spec.containers",
-                                format!("the port {ip}:{port} is in use"),
-                            )
-                            .hint(format!("`ss -ltnp 'sport = :{port}'` shows by whom")),
-                        ),
-                    );
-                }
-            }
-        }
-    }
-    if findings.is_empty() {
-        Ok(())
-    } else {
-        Err(UpError::Findings(Findings(findings)))
-    }
 }
 
 /// Starts the hub and stays until it has ended.
@@ -308,11 +278,7 @@ fn start_hub(setup: &Setup, tasks: &Tasks) -> Result<Child, UpError> {
     let text = serde_json::to_vec_pretty(setup).map_err(std::io::Error::other);
     let text = text.map_err(|error| file_error("write", &file, error))?;
     state::write_private(&file, &text)?;
-    let socket = setup.state.join(FRONT_SOCKET);
-    // One that was left behind.
-    let _ignored = std::fs::remove_file(&socket);
-    let listener =
-        UnixListener::bind(&socket).map_err(|error| file_error("listen on", &socket, error))?;
+    let listener = bind_front(&setup.state)?;
     let (folder, over) = (setup.state.clone(), tasks.shutdown().clone());
     tasks.spawn("forwarding", async move {
         tokio::select! {

@@ -245,7 +245,7 @@ fn load(setup: &Setup) -> Option<Loaded> {
 }
 
 fn outside(setup: &Setup) -> Outside {
-    let (plain, salt) = (setup.plain, address::salt(&setup.state));
+    let (plain, salt) = (setup.plain, setup.salt);
     Arc::new(move |ip, port| match ip {
         std::net::IpAddr::V4(ip) if !plain => {
             let [_, _, high, low] = ip.octets();
@@ -324,7 +324,7 @@ fn configure(
         machine: machine(),
     };
     let service = spec.service_name.clone().unwrap_or_default();
-    let (plain, salt) = (setup.plain, address::salt(&setup.state));
+    let (plain, salt) = (setup.plain, setup.salt);
     let host = (name.clone(), namespace.clone());
     Ok(ControllerConfig {
         start,
@@ -393,7 +393,7 @@ impl Maker {
         let offset = address::offset(self.index, ordinal.saturating_sub(self.start));
         let setup = &self.setup;
         let (mode, ip) = if setup.plain {
-            let ip = address::on_loopback(address::salt(&setup.state), offset);
+            let ip = address::on_loopback(setup.salt, offset);
             (Mode::Plain, Some(ip))
         } else {
             (Mode::Namespaces, address::in_cluster(offset))
@@ -457,11 +457,11 @@ async fn follow_files(
     controllers: Arc<BTreeMap<String, Controller>>,
     events: Events,
 ) {
-    let mut watch = Watch::new(read(&current).manifests.files.clone());
+    let mut watch = Watch::new(&read(&current).manifests);
     loop {
         watch.changed().await;
         let manifests = manifest::read(&setup.inputs);
-        watch.follow(manifests.files.clone());
+        watch.follow(&manifests);
         let errors: Vec<String> = manifests
             .findings
             .iter()

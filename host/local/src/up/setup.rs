@@ -16,6 +16,8 @@ pub(super) struct Setup {
     /// Absolute.
     pub(super) inputs: Vec<PathBuf>,
     pub(super) state: PathBuf,
+    /// The x of the replicas' loopback addresses.
+    pub(super) salt: u8,
     pub(super) replicas: Option<u32>,
     pub(super) plain: bool,
     /// The front.

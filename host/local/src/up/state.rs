@@ -109,6 +109,12 @@ pub(super) fn lock(state: &Path, pid: u32) -> Result<Lock, UpError> {
     }
 }
 
+/// Whether another `up` has the folder now.
+pub(super) fn is_locked(state: &Path) -> bool {
+    let file = OpenOptions::new().read(true).open(state.join("lock"));
+    file.is_ok_and(|file| Flock::lock(file, FlockArg::LockSharedNonblock).is_err())
+}
+
 /// Notes that an `up` runs, so that other terminals find it; ends with the value.
 #[derive(Debug)]
 pub(super) struct Note {

@@ -8,7 +8,6 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::print_stdout,
-    clippy::print_stderr,
     clippy::unnecessary_wraps,
     reason = "a test program, though clippy does not see that without the built-in harness"
 )]
