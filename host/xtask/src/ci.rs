@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use crate::progress::{self, Stopwatch};
-use crate::{Failure, bench, cache, command, test, tidy};
+use crate::{Failure, bench, cache, cluster, command, test, tidy};
 
 /// How a step ended.
 #[derive(Debug)]
@@ -57,6 +57,13 @@ const STEPS: &[Step] = &[
     Step {
         name: "bench",
         run: || green(bench::run(true)),
+    },
+    Step {
+        name: "cluster",
+        run: || match cluster::unavailable()? {
+            Some(why) => Ok(Outcome::Skipped(why)),
+            None => green(cluster::run(&[])),
+        },
     },
 ];
 

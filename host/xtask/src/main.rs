@@ -1,12 +1,14 @@
-//! The project's own commands: `cargo xtask demo | test | ci | bench | tidy`.
+//! The project's own commands: `cargo xtask demo | test | ci | bench | tidy | cluster | image`.
 //!
 //! Only the standard library, so that the first command a newcomer runs starts at once.
 
 mod bench;
 mod cache;
 mod ci;
+mod cluster;
 mod command;
 mod demo;
+mod image;
 mod progress;
 mod test;
 mod tidy;
@@ -25,9 +27,12 @@ Commands:
   test [ARGS…]        Run all tests that need neither root nor Kubernetes: `cargo test --workspace ARGS…`
   tidy                Check the rules of the code base: who may use whom, and how files look
   bench [--smoke]     Run the benchmarks; with --smoke only see that each of them runs
+  cluster [TEST…]     Run the tests against a real Kubernetes, which is built first; needs root and Go
+  image [--dev] [--name NAME] [--output FILE]
+                      Make the container image: a static release, or with --dev what is built every day
   ci [--keep-going] [STEP…]
                       Everything that must be green before a change lands, or some steps of it:
-                      format tidy dependencies advisories clippy test documentation bench
+                      format tidy dependencies advisories clippy test documentation bench cluster
 
 What is missing and needed (the wasm target, agdb_server, cargo-deny) is installed on the way, by
 rustup and cargo, into $XDG_CACHE_HOME/outrigger (~/.cache/outrigger).
@@ -42,6 +47,8 @@ fn main() -> ExitCode {
         Some("test") => test::run(&rest),
         Some("tidy") => no_args(&rest).and_then(|()| tidy::run()),
         Some("bench") => one_flag(&rest, "--smoke").and_then(bench::run),
+        Some("cluster") => cluster::run(&rest),
+        Some("image") => image::run(&rest),
         Some("ci") => ci::run(&rest),
         Some("help" | "-h" | "--help") => {
             progress::print(HELP);
