@@ -137,7 +137,7 @@ fn login(settings: &Settings) -> Result<String, Failure> {
     clippy::cast_sign_loss,
     reason = "the host's clock is after 1970 and far below 2^53"
 )]
-fn unix_ms() -> u64 {
+pub(crate) fn unix_ms() -> u64 {
     clock::wall() as u64
 }
 

@@ -48,6 +48,12 @@ const LEADER_CHANGES: &str = "leader-changes";
 /// How long the own server may take before a start is taken to be ahead.
 const ALIVE_TIMEOUT_MS: u32 = 300;
 
+/// The state's key of when this replica began to wait for others to catch up, in Unix milliseconds.
+const QUEUED_SINCE: &str = "queued-since";
+
+/// How long it does: a small snapshot takes two seconds.
+const QUEUE_MS: u64 = 30_000;
+
 /// More than any pepper: what is longer has not 16 bytes.
 const PEPPER_BYTES_MAX: u32 = 4096;
 
@@ -86,13 +92,29 @@ impl Discovery for Agdb {
         let own = now.own().map(|own| settings.url(own)).unwrap_or_default();
         let peers = observe::before_start(&settings, now);
         let newcomer = identity::is_newcomer(&recorded);
-        Ok(
-            match start::hold(&own, now.self_ordinal, newcomer, &wanted, &peers) {
-                Some(reason) => plan.hold(reason),
-                None => plan,
-            },
-        )
+        let reason = start::hold(&own, now.self_ordinal, newcomer, &wanted, &peers)
+            .or_else(|| newcomer.then(|| queue(now.self_ordinal, &peers)).flatten());
+        Ok(match reason {
+            Some(reason) => plan.hold(reason),
+            None => plan,
+        })
     }
+}
+
+/// Lets newcomers with lower ordinals go first, for a while: one that never comes must not keep this one
+/// out, and what could go wrong then is a resync that has to be repeated.
+fn queue(ordinal: u32, peers: &[status::Seen]) -> Option<String> {
+    let reason = start::queue(ordinal, peers)?;
+    let now = admin::unix_ms();
+    let since: u64 = state::load(QUEUED_SINCE).unwrap_or(now);
+    if let Err(failure) = state::store(QUEUED_SINCE, &since) {
+        outrigger_plugin_sdk::warn!("This replica does not wait for others to catch up", "error" => failure.message);
+        return None;
+    }
+    // A clock that was set back does not lock it out.
+    now.checked_sub(since)
+        .is_some_and(|waited| waited < QUEUE_MS)
+        .then_some(reason)
 }
 
 impl Templating for Agdb {

@@ -198,6 +198,32 @@ fn a_newcomer_is_held_until_the_running_cluster_knows_it() {
 }
 
 #[test]
+fn a_newcomer_lets_a_lower_one_catch_up_first_but_not_for_ever() {
+    let row = |ordinal: u32, index: u32| {
+        format!(
+            r#"{{"address":"http://agdb-{ordinal}.agdb.default.svc.cluster.local:3000","status":true,"leader":{},"executed_index":{index},"resync":false}}"#,
+            ordinal == 0
+        )
+    };
+    let rows: Vec<String> = [6, 6, 6, 0, 0]
+        .into_iter()
+        .zip(0..)
+        .map(|(index, ordinal)| row(ordinal, index))
+        .collect();
+    let table = format!("[{}]", rows.join(","));
+    let mut host = FakeHost::new().volume("data", true);
+    for peer in [0, 1, 2] {
+        host = answering(host, Target::Peer(peer), &table);
+    }
+    assert!(Agdb::resolve(&membership(3, 5)).unwrap().may_start);
+    let held = Agdb::resolve(&membership(4, 5)).unwrap();
+    assert!(!held.may_start);
+    assert!(held.reason.starts_with("agdb-3 takes its snapshot first"));
+    host.advance(30_000.0);
+    assert!(Agdb::resolve(&membership(4, 5)).unwrap().may_start);
+}
+
+#[test]
 fn a_pepper_of_the_wrong_length_is_refused_at_its_line() {
     let pepper = r#"{"volume":"keys","path":"pepper"}"#;
     let with = |content: &str| {
