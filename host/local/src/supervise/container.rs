@@ -361,6 +361,10 @@ impl Container {
             tokio::time::sleep(plan.initial_delay).await;
             loop {
                 let checked = self.check(plan).await;
+                if let Err(problem) = &checked {
+                    let reason = self.reason(problem);
+                    self.shared.change(|status| status.reasons = vec![reason]);
+                }
                 match threshold.take(checked.is_ok()) {
                     Outcome::Passes => break,
                     Outcome::Fails => {
@@ -371,9 +375,12 @@ impl Container {
                 }
             }
             let ready = probes.readiness.is_none();
-            self.shared.change_container(self.index, |status| {
-                status.started = true;
-                status.ready = ready;
+            self.shared.change(|status| {
+                status.reasons.clear();
+                if let Some(container) = status.containers.get_mut(self.index) {
+                    container.started = true;
+                    container.ready = ready;
+                }
             });
         }
         let readiness = async {
@@ -429,16 +436,23 @@ impl Container {
                         status.reasons = verdict.sentences();
                     }
                     Ok(_) => {}
-                    Err(problem) if own => {
-                        status.role = None;
-                        status.reasons = vec![problem.clone()];
-                    }
                     Err(problem) => {
-                        status.reasons = vec![format!("{}: {problem}", self.plan().name)];
+                        if own {
+                            status.role = None;
+                        }
+                        status.reasons = vec![self.reason(problem)];
                     }
                 }
             });
             tokio::time::sleep(plan.period).await;
+        }
+    }
+
+    /// Why the pod is not ready. The sidecar speaks for the whole pod, others for themselves.
+    fn reason(&self, problem: &str) -> String {
+        match self.plan().name.as_str() {
+            SIDECAR => problem.to_owned(),
+            name => format!("{name}: {problem}"),
         }
     }
 

@@ -161,7 +161,10 @@ const FOREVER: &str = "trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 
 async fn containers_start_one_after_the_other_and_the_sidecar_ends_last() {
     let stage = Stage::new();
     let mut sidecar = stage.container("helper", Role::Sidecar, FOREVER);
-    sidecar.probes.startup = Some(exec_probe("test -e go"));
+    sidecar.probes.startup = Some(ProbePlan {
+        failures: 1000,
+        ..exec_probe("test -e go")
+    });
     let pod = stage.start(
         vec![
             stage.container("first", Role::Init, "cat pod/conf/a; echo first"),
@@ -175,6 +178,10 @@ async fn containers_start_one_after_the_other_and_the_sidecar_ends_last() {
         !stage.lines().contains(&"db: up".to_owned()),
         "the sidecar has not started"
     );
+    until(&pod, |status| {
+        status.reasons == ["helper: its exit code is 1"]
+    })
+    .await;
     std::fs::write(stage.path("go"), "").unwrap();
     until(&pod, PodStatus::ready).await;
     stage.logged("db: up").await;
