@@ -6,11 +6,11 @@ mod references;
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::apps::v1::StatefulSet;
-use outrigger_profile::document::path;
+use outrigger_profile::document::{Document, path};
 use outrigger_profile::{FileFrom, Finding, Profile};
 
 use super::{
-    INJECT_LABEL, Key, Manifests, PROFILE_ANNOTATION, PROFILE_KEY, Placed, is_dns_label,
+    Bundle, INJECT_LABEL, Key, Manifests, PROFILE_ANNOTATION, PROFILE_KEY, Placed, is_dns_label,
     namespace_of,
 };
 
@@ -227,33 +227,55 @@ fn profile(
         return found;
     };
     let (profile, findings) = outrigger_profile::parse(text, &value.file);
-    found.extend(findings.0.into_iter().map(|mut finding| {
+    let mut told = findings.0;
+    if let Some(profile) = profile {
+        let (documents, _told_already) = Document::read_all(text, &value.file);
+        let missing = missing(manifests, set, (namespace, name), bundle, &profile);
+        told.extend(missing.into_iter().map(|finding| match documents.first() {
+            Some(document) => document.locate(finding),
+            None => finding.in_file(value.file.as_str()),
+        }));
+        profiles.insert((namespace.to_owned(), name.to_owned()), profile);
+    }
+    found.extend(told.into_iter().map(|mut finding| {
         if finding.line > 0 {
             finding.line += value.lines_before;
         }
         finding
     }));
-    let Some(profile) = profile else { return found };
+    found
+}
+
+/// What a profile names and the manifests do not have.
+fn missing(
+    manifests: &Manifests,
+    set: &Placed<StatefulSet>,
+    (namespace, config_map): (&str, &str),
+    bundle: &Bundle,
+    profile: &Profile,
+) -> Vec<Finding> {
+    let mut found = Vec::new();
     for (index, file) in profile.files.iter().enumerate() {
         if let FileFrom::Template(template) = &file.from
             && !bundle.values.contains_key(template)
         {
-            let mut finding = Finding::error(
-                format!("spec.files[{index}].template"),
-                format!("the ConfigMap `{name}` has no key `{template}`"),
-            )
-            .in_file(value.file.as_str());
-            finding = match outrigger_profile::did_you_mean(
-                template,
-                bundle.values.keys().map(String::as_str),
-            ) {
-                Some(meant) => finding.hint(format!("did you mean `{meant}`?")),
-                None => finding.hint("add the template's file to the ConfigMap's generator"),
-            };
-            found.push(finding);
+            let hint =
+                outrigger_profile::did_you_mean(template, bundle.values.keys().map(String::as_str))
+                    .map_or_else(
+                        || "add the template's file to the ConfigMap's generator".to_owned(),
+                        |meant| format!("did you mean `{meant}`?"),
+                    );
+            found.push(
+                Finding::error(
+                    format!("spec.files[{index}].template"),
+                    format!("the ConfigMap `{config_map}` has no key `{template}`"),
+                )
+                .hint(hint),
+            );
         }
     }
-    let containers = spec.template.spec.iter().flat_map(|pod| &pod.containers);
+    let spec = set.object.spec.template.spec.as_ref();
+    let containers = spec.iter().flat_map(|pod| &pod.containers);
     if !containers
         .clone()
         .any(|c| c.name == profile.workload.container)
@@ -267,12 +289,16 @@ fn profile(
                     profile.workload.container
                 ),
             )
-            .in_file(value.file.as_str())
             .hint(format!("it has {}", names.join(", "))),
         );
     }
     for (key, source) in &profile.secrets {
         if !source.optional && manifests.secret(namespace, &source.secret).is_none() {
+            let names = manifests.secrets.keys().map(|(_, name)| name.as_str());
+            let hint = outrigger_profile::did_you_mean(&source.secret, names).map_or_else(
+                || "add it, or say `optional: true`".to_owned(),
+                |meant| format!("did you mean `{meant}`?"),
+            );
             found.push(
                 Finding::error(
                     path::key("spec.secrets", key),
@@ -281,11 +307,9 @@ fn profile(
                         source.secret
                     ),
                 )
-                .in_file(value.file.as_str())
-                .hint("add it, or say `optional: true`"),
+                .hint(hint),
             );
         }
     }
-    profiles.insert((namespace.to_owned(), name.to_owned()), profile);
     found
 }
