@@ -5,6 +5,8 @@
 //! of settings. The webhook, `outrigger inject` and the golden tests all go through them.
 
 pub mod certificate;
+pub mod annotation;
+mod builtin;
 mod decide;
 mod decision;
 mod entropy;
@@ -12,11 +14,16 @@ mod explain;
 pub mod facts;
 mod injection;
 mod patch;
+mod pod;
+mod quantity;
 pub mod review;
 mod settings;
+mod status;
 mod uninject;
 pub mod webhook;
+pub mod yaml;
 
+pub use builtin::builtin_profile;
 pub use decide::{
     Decision, Denial, DenyCode, Operation, Outcome, Owner, Request, SkipReason, decide,
 };
