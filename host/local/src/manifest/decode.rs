@@ -110,6 +110,46 @@ const KNOWN: &[&str] = &[
     "workingDir",
 ];
 
+/// A value of the wrong kind as findings of a profile tell it; anything else as it was said.
+fn in_our_words(place: String, problem: &str) -> Finding {
+    let Some((found, wanted)) = problem
+        .strip_prefix("invalid type: ")
+        .and_then(|kinds| kinds.rsplit_once(", expected "))
+    else {
+        return Finding::error(place, problem);
+    };
+    let (kind, value) = found.split_once(' ').unwrap_or((found, ""));
+    let value = value.trim_matches(['"', '`']);
+    let found = match kind {
+        "string" => format!("the text `{value}`"),
+        "integer" => format!("the number {value}"),
+        "floating" => format!("the number {}", value.trim_start_matches("point `")),
+        "boolean" => value.to_owned(),
+        "map" => "a mapping".to_owned(),
+        "sequence" => "a list".to_owned(),
+        "null" | "unit" => "nothing".to_owned(),
+        other => other.to_owned(),
+    };
+    let text = wanted.contains("string");
+    let wanted = match wanted {
+        _ if text => "a text",
+        "i32" | "i64" | "u16" | "u32" | "u64" => "a whole number",
+        "a boolean" => "true or false",
+        "a sequence" => "a list",
+        "IntOrString" => "a number or a text",
+        "a map" => "a mapping",
+        // The name of an object.
+        name if name.starts_with(|first: char| first.is_ascii_uppercase()) => "a mapping",
+        other => other,
+    };
+    let finding = Finding::error(place, format!("wanted {wanted}, found {found}"));
+    if text && matches!(kind, "integer" | "floating" | "boolean") {
+        let value = value.trim_start_matches("point `");
+        return finding.hint(format!("quote it: \"{value}\""));
+    }
+    finding
+}
+
 /// Reads an object; none when it cannot be read.
 pub(super) fn decode<T>(json: &Value, origin: &Origin, findings: &mut Vec<Finding>) -> Option<T>
 where
@@ -123,7 +163,7 @@ where
                 place => place,
             };
             let problem = error.into_inner().to_string();
-            findings.push(origin.locate(Finding::error(place, problem)));
+            findings.push(origin.locate(in_our_words(place, &problem)));
             return None;
         }
     };
@@ -158,5 +198,45 @@ fn unknown(written: &Value, taken: &Value, place: &str, tell: &mut dyn FnMut(Str
             }
         }
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_are_told_in_the_words_of_the_profile() {
+        let told = |problem| in_our_words(String::new(), problem).to_string();
+        let cases = [
+            (
+                "invalid type: string \"three\", expected i32",
+                "error: wanted a whole number, found the text `three`",
+            ),
+            (
+                "invalid type: integer `5`, expected a string",
+                "error: wanted a text, found the number 5\n  hint: quote it: \"5\"",
+            ),
+            (
+                "invalid type: floating point `1.5`, expected a string",
+                "error: wanted a text, found the number 1.5\n  hint: quote it: \"1.5\"",
+            ),
+            (
+                "invalid type: boolean `true`, expected a string",
+                "error: wanted a text, found true\n  hint: quote it: \"true\"",
+            ),
+            (
+                "invalid type: sequence, expected a map",
+                "error: wanted a mapping, found a list",
+            ),
+            (
+                "invalid type: map, expected a sequence",
+                "error: wanted a list, found a mapping",
+            ),
+            ("missing field `spec`", "error: missing field `spec`"),
+        ];
+        for (problem, words) in cases {
+            assert_eq!(told(problem), words);
+        }
     }
 }
