@@ -82,6 +82,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         secrets: Arc::new(Nothing),
         volumes: BTreeMap::new(),
         state: Arc::new(StateStore::in_memory()),
+        dropped_lines: Arc::default(),
     };
     runtime.block_on(async {
         let plugin = Plugin::new(host.load(&source, setup).await?);

@@ -50,7 +50,7 @@ impl Shared {
             secrets: Arc::clone(&setup.secrets),
             volumes: setup.volumes.clone(),
             state: Arc::clone(&setup.state),
-            log: LogGate::default(),
+            log: LogGate::new(Arc::clone(&setup.dropped_lines)),
         }
     }
 }

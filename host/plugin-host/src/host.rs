@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use outrigger_profile::{Grants, PluginLimits};
 use wasmtime::Engine;
@@ -144,6 +145,8 @@ pub struct PluginSetup {
     pub volumes: BTreeMap<String, PathBuf>,
     /// Its store.
     pub state: Arc<StateStore>,
+    /// Counts the log lines that are dropped; one counter for all generations of a plugin.
+    pub dropped_lines: Arc<AtomicU64>,
 }
 
 impl fmt::Debug for PluginSetup {

@@ -94,6 +94,8 @@ pub struct PluginInfo {
     pub quarantined_ms: Option<u64>,
     /// The newest call without an answer.
     pub last_error: Option<LastError>,
+    /// Log lines that were dropped because there were too many, over all generations.
+    pub log_lines_dropped: u64,
 }
 
 /// What is known of one function of a plugin.
@@ -184,6 +186,7 @@ impl Plugin {
                 .max(),
             functions,
             last_error: calls.last_error.clone(),
+            log_lines_dropped: generation.shared.log.dropped(),
         }
     }
 
@@ -256,7 +259,8 @@ impl Plugin {
     /// Lets a new generation take over: the old one hands over what it has to say (where both export
     /// `handover`), the new one gives a first verdict about readiness (where it exports `health` and
     /// the replicas are known), and then it is the present one. The old one is kept for
-    /// [`Plugin::roll_back`]. Where it fails, nothing has changed.
+    /// [`Plugin::roll_back`] until [`Plugin::settle`]; one that is kept already stays the one to return
+    /// to. Where it fails, nothing has changed.
     ///
     /// A verdict that is not `pass`, or a failure that the plugin answers, is an answer and refuses
     /// nothing: the workload may really be ill.
@@ -311,13 +315,18 @@ impl Plugin {
             "Plugin swapped"
         );
         self.0.current.store(Arc::new(next));
-        previous.generation = Some(old);
+        previous.generation.get_or_insert(old);
         self.0.forget_faults();
         Ok(())
     }
 
-    /// Lets the generation before the last swap return. False where there is none, or while another
-    /// swap is under way.
+    /// The present generation has proved itself: the one before it is let go.
+    pub async fn settle(&self) {
+        self.0.swapping.lock().await.generation = None;
+    }
+
+    /// Lets the last generation that was settled return. False where there is none, or while another swap
+    /// is under way.
     pub fn roll_back(&self) -> bool {
         let Ok(mut previous) = self.0.swapping.try_lock() else {
             return false;

@@ -1,31 +1,34 @@
 //! Takes changes of the profile, its templates, its Secrets and its component while the pod runs: what
 //! is right is published, what is wrong is refused with the reasons, and the old one stands.
 
+mod check;
 mod folders;
 mod live;
 mod plugin;
 pub(crate) mod read;
+mod swap;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use outrigger_plugin_host::BoxFuture;
-use outrigger_profile::document::Document;
-use outrigger_profile::{
-    FileFrom, Finding, Findings, PluginSource, Profile, Severity, did_you_mean,
-};
+use outrigger_profile::{Finding, Findings, Profile, Severity};
 use outrigger_shutdown::Shutdown;
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use self::check::check;
+pub use self::check::load;
 pub(crate) use self::folders::FolderWatch;
 pub use self::plugin::PluginLoader;
+use self::swap::{Made, OnTrial, component_digest, verdict};
+pub use self::swap::{PluginReloader, component_path};
 use crate::config::Config;
-use crate::limits;
+use crate::metrics::Recorder;
 use crate::secrets::{SecretFolder, Secrets};
 use crate::timeline::{Timeline, unix_ms};
+use crate::trial::Vitals;
 
 /// How long nothing must have moved before the folders are read: the kubelet and editors make several
 /// steps of one change.
@@ -50,25 +53,6 @@ pub struct Loaded {
     pub digest: String,
     /// Warnings: shown, not refused.
     pub warnings: Findings,
-}
-
-impl Loaded {
-    /// Findings about the profile's document, each with its file and the line of its place.
-    pub fn locate(&self, findings: Vec<Finding>) -> Vec<Finding> {
-        let text = self.templates.get(read::DOCUMENT);
-        located(text.map_or("", String::as_str), findings)
-    }
-}
-
-fn located(text: &str, findings: Vec<Finding>) -> Vec<Finding> {
-    let (documents, _told_already) = Document::read_all(text, read::DOCUMENT);
-    let locate = |finding: Finding| match documents.first() {
-        Some(document) if finding.line == 0 && ["", read::DOCUMENT].contains(&&*finding.file) => {
-            document.locate(finding)
-        }
-        _ => finding,
-    };
-    findings.into_iter().map(locate).collect()
 }
 
 /// Something that was not taken over.
@@ -110,105 +94,54 @@ pub struct ReloadState {
     pub secrets_digest: String,
 }
 
-/// What loads a plugin anew: for changed settings, grants or limits, or a changed component.
-pub trait PluginReloader: Send + Sync {
-    /// Loads what the profile says and puts it in the place of the present generation. A sentence
-    /// about what is in use now.
-    ///
-    /// # Errors
-    /// The reasons; the old generation goes on.
-    fn reload<'a>(&'a self, loaded: &'a Loaded) -> BoxFuture<'a, Result<String, Vec<Finding>>>;
-}
-
-/// Reads and checks a profile's folder: the document, and that every template it names is there.
-///
-/// # Errors
-/// Everything that is wrong, at once.
-pub fn load(folder: &Path, revision: u32) -> Result<Loaded, Findings> {
-    let folder = read::folder(folder).map_err(|finding| Findings(vec![finding]))?;
-    check(folder, revision)
-}
-
-fn check(folder: read::Folder, revision: u32) -> Result<Loaded, Findings> {
-    let Some(text) = folder.files.get(read::DOCUMENT) else {
-        return Err(Findings(vec![no_document(&folder)]));
-    };
-    let (profile, mut findings) = outrigger_profile::parse(text, read::DOCUMENT);
-    if let Some(profile) = &profile {
-        let missing = missing_templates(profile, &folder);
-        findings.0.extend(located(text, missing));
-    }
-    match profile {
-        Some(profile) if !findings.has_errors() => Ok(Loaded {
-            profile: Arc::new(profile),
-            templates: folder.files,
-            revision,
-            digest: folder.digest,
-            warnings: findings,
-        }),
-        _ => Err(findings),
-    }
-}
-
-fn no_document(folder: &read::Folder) -> Finding {
-    let finding = match folder.skipped.get(read::DOCUMENT) {
-        Some(reason) => Finding::error("", format!("cannot be taken: {reason}")),
-        None => Finding::error("", "is not in the profile's folder"),
-    };
-    let others: Vec<&str> = folder.files.keys().map(String::as_str).collect();
-    let hint = match did_you_mean(read::DOCUMENT, others.iter().copied()) {
-        Some(near) => format!("there is `{near}`: name it `{}`", read::DOCUMENT),
-        None => format!(
-            "the ConfigMap that `outrigger.dev/profile` names must have the key `{}`",
-            read::DOCUMENT
-        ),
-    };
-    finding.in_file(read::DOCUMENT).hint(hint)
-}
-
-fn missing_templates(profile: &Profile, folder: &read::Folder) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    for (index, file) in profile.files.iter().enumerate() {
-        let FileFrom::Template(name) = &file.from else {
-            continue;
-        };
-        if folder.files.contains_key(name) {
-            continue;
-        }
-        let problem = match folder.skipped.get(name) {
-            Some(reason) => format!("the template `{name}` cannot be taken: {reason}"),
-            None => format!("there is no template `{name}`"),
-        };
-        let names: Vec<&str> = folder
-            .files
-            .keys()
-            .map(String::as_str)
-            .filter(|name| *name != read::DOCUMENT)
-            .collect();
-        let hint = match did_you_mean(name, names.iter().copied()) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None if names.is_empty() => {
-                "no template lies beside the profile: add it to the profile's ConfigMap".to_owned()
-            }
-            None => format!("these lie beside the profile: {}", names.join(", ")),
-        };
-        findings.push(Finding::error(format!("spec.files[{index}].template"), problem).hint(hint));
-    }
-    findings
-}
-
-/// Asks for a look now, and waits for its outcome.
+/// Asks for something out of turn, and waits for its outcome.
 #[derive(Debug, Clone)]
 pub struct ReloadHandle {
-    requests: mpsc::Sender<oneshot::Sender<Arc<ReloadState>>>,
+    asks: mpsc::Sender<Ask>,
+}
+
+#[derive(Debug)]
+enum Ask {
+    Look(oneshot::Sender<Arc<ReloadState>>),
+    Swap(oneshot::Sender<Result<String, Findings>>),
 }
 
 impl ReloadHandle {
     /// Looks now. The state afterwards; none when the sidecar is about to end.
     pub async fn reload(&self) -> Option<Arc<ReloadState>> {
         let (answer, outcome) = oneshot::channel();
-        self.requests.send(answer).await.ok()?;
+        self.asks.send(Ask::Look(answer)).await.ok()?;
         outcome.await.ok()
+    }
+
+    /// Loads the plugin again, whether it changed or not, and even where it was rolled back. What is in
+    /// use then, or why it was refused; none when the sidecar is about to end.
+    pub async fn swap(&self) -> Option<Result<String, Findings>> {
+        let (answer, outcome) = oneshot::channel();
+        self.asks.send(Ask::Swap(answer)).await.ok()?;
+        outcome.await.ok()
+    }
+}
+
+/// What reloading works with.
+pub struct ReloadTools {
+    /// The environment.
+    pub config: Arc<Config>,
+    /// Follow the profiles that are taken.
+    pub secrets: SecretFolder,
+    /// Loads the plugin; none where the profile names none.
+    pub plugin: Option<Arc<dyn PluginReloader>>,
+    /// How this replica is, for trials of the plugin.
+    pub vitals: Vitals,
+    /// The record.
+    pub timeline: Timeline,
+    /// Where swaps and trials are counted.
+    pub recorder: Recorder,
+}
+
+impl std::fmt::Debug for ReloadTools {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ReloadTools").finish_non_exhaustive()
     }
 }
 
@@ -219,12 +152,17 @@ pub struct Reload {
     state: watch::Sender<Arc<ReloadState>>,
     secrets: SecretFolder,
     plugin: Option<Arc<dyn PluginReloader>>,
+    vitals: Vitals,
     timeline: Timeline,
-    requests: mpsc::Receiver<oneshot::Sender<Arc<ReloadState>>>,
+    recorder: Recorder,
+    asked: mpsc::Receiver<Ask>,
     /// The digest of the folder that was last looked at, taken or refused.
     looked_at: String,
     /// The digest of the component that was last looked at.
     component: Option<String>,
+    trial: Option<OnTrial>,
+    /// What was rolled back.
+    rolled_back: Option<Made>,
 }
 
 impl std::fmt::Debug for Reload {
@@ -237,21 +175,26 @@ impl std::fmt::Debug for Reload {
 }
 
 impl Reload {
-    /// Gets ready, from what was loaded at the start. `secrets` follows the profiles that are taken.
+    /// Gets ready, from what was loaded at the start.
     pub fn new(
-        config: Arc<Config>,
+        tools: ReloadTools,
         loaded: watch::Sender<Arc<Loaded>>,
-        secrets: SecretFolder,
-        plugin: Option<Arc<dyn PluginReloader>>,
-        timeline: Timeline,
     ) -> (Self, watch::Receiver<Arc<ReloadState>>, ReloadHandle) {
+        let ReloadTools {
+            config,
+            secrets,
+            plugin,
+            vitals,
+            timeline,
+            recorder,
+        } = tools;
         let first = Arc::clone(&loaded.borrow());
         let state = ReloadState {
             secrets_digest: Secrets::read(&config.dirs.secrets, &first.profile.secrets).digest(),
             ..ReloadState::default()
         };
         let (state, receiver) = watch::channel(Arc::new(state));
-        let (asks, requests) = mpsc::channel(4);
+        let (asks, asked) = mpsc::channel(4);
         let reload = Self {
             looked_at: first.digest.clone(),
             component: component_digest(&config, &first.profile),
@@ -260,10 +203,14 @@ impl Reload {
             state,
             secrets,
             plugin,
+            vitals,
             timeline,
-            requests,
+            recorder,
+            asked,
+            trial: None,
+            rolled_back: None,
         };
-        (reload, receiver, ReloadHandle { requests: asks })
+        (reload, receiver, ReloadHandle { asks })
     }
 
     /// Watches until the shutdown.
@@ -273,17 +220,21 @@ impl Reload {
             while watch.set(self.folders().iter().map(PathBuf::as_path)) {
                 self.look().await;
             }
-            let mut answer = None;
+            let mut asked = None;
             tokio::select! {
                 () = settled(&watch) => {}
                 () = tokio::time::sleep(INTERVAL) => {}
-                Some(request) = self.requests.recv() => answer = Some(request),
+                Some(ask) = self.asked.recv() => asked = Some(ask),
+                verdict = verdict(&mut self.trial, self.plugin.as_ref()) => self.judge(verdict).await,
                 () = shutdown.triggered() => return,
             }
+            // After each of them: a movement that was being waited out counts too.
             self.look().await;
-            if let Some(answer) = answer {
-                // Whoever asked may have gone meanwhile.
-                drop(answer.send(Arc::clone(&self.state.borrow())));
+            // Whoever asked may have gone meanwhile.
+            match asked {
+                None => {}
+                Some(Ask::Look(answer)) => drop(answer.send(Arc::clone(&self.state.borrow()))),
+                Some(Ask::Swap(answer)) => drop(answer.send(self.swap_as_asked().await)),
             }
         }
     }
@@ -363,40 +314,6 @@ impl Reload {
         self.loaded.send_replace(Arc::new(next));
     }
 
-    async fn look_at_component(&mut self) {
-        let loaded = Arc::clone(&self.loaded.borrow());
-        let digest = component_digest(&self.config, &loaded.profile);
-        // A component that is not there for a moment is one that is being replaced.
-        if digest.is_none() || digest == self.component {
-            return;
-        }
-        if let Err(findings) = self.reload_plugin(&loaded).await {
-            let refusal = Refusal::now("plugin", findings);
-            self.tell(&refusal);
-            self.state.send_modify(|state| {
-                let state = Arc::make_mut(state);
-                state.refused += 1;
-                state.plugin = Some(refusal);
-            });
-        } else {
-            self.state
-                .send_modify(|state| Arc::make_mut(state).taken += 1);
-        }
-    }
-
-    /// Loads what a profile says of the plugin, and remembers the component that was tried.
-    async fn reload_plugin(&mut self, loaded: &Loaded) -> Result<(), Vec<Finding>> {
-        self.component = component_digest(&self.config, &loaded.profile);
-        let Some(plugin) = &self.plugin else {
-            return Ok(());
-        };
-        let told = plugin.reload(loaded).await?;
-        self.timeline.record("plugin", told, []);
-        self.state
-            .send_modify(|state| Arc::make_mut(state).plugin = None);
-        Ok(())
-    }
-
     fn look_at_secrets(&self) {
         let profile = Arc::clone(&self.loaded.borrow().profile);
         let digest = Secrets::read(&self.config.dirs.secrets, &profile.secrets).digest();
@@ -446,20 +363,6 @@ async fn settled(watch: &FolderWatch) {
     let quiet = async { while tokio::time::timeout(DEBOUNCE, watch.moved()).await.is_ok() {} };
     // Folders that never rest are looked at all the same.
     drop(tokio::time::timeout(DEBOUNCE_MAX, quiet).await);
-}
-
-/// The component's file, where the plugin is one.
-pub fn component_path(config: &Config, profile: &Profile) -> Option<PathBuf> {
-    match &profile.plugin.as_ref()?.source {
-        PluginSource::File { path, .. } => Some(config.dirs.profile.join(path)),
-        PluginSource::Builtin(_) => None,
-    }
-}
-
-fn component_digest(config: &Config, profile: &Profile) -> Option<String> {
-    let path = component_path(config, profile)?;
-    let bytes = read::bounded(&path, limits::COMPONENT_BYTES_MAX).ok()??;
-    Some(read::digest([("component", bytes.as_slice())]))
 }
 
 #[cfg(test)]

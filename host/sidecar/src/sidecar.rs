@@ -24,7 +24,7 @@ use crate::files::FilesError;
 use crate::health::{self, HealthSetup, Verdicts};
 use crate::lifecycle::{Drains, Lifecycle, LifecycleSetup};
 use crate::metrics::{Derives, Metrics, MetricsSetup, Recorder, Timed};
-use crate::reload::{self, Loaded, PluginLoader, PluginReloader, Reload, ReloadHandle};
+use crate::reload::{self, Loaded, PluginLoader, Reload, ReloadHandle, ReloadTools};
 use crate::secrets::SecretFolder;
 use crate::template::{
     PodSeeds, RenderHandle, RenderInputs, RenderTask, RenderTools, TemplatePlugin, WorkloadActions,
@@ -148,13 +148,13 @@ impl Sidecar {
             transport: Arc::clone(&transport),
             secrets: Arc::new(secrets.clone()),
             state: Arc::new(StateStore::open(&config.dirs.state.join("state"))?),
+            dropped_lines: Arc::default(),
         };
         let plugin = load_plugin(&loader, &first, &timeline).await?;
         let recorder = Recorder::new();
         let timed = plugin
             .clone()
             .map(|plugin| Timed::new(plugin, recorder.clone()));
-        let reloader = plugin.clone().map(|plugin| loader.reloader(plugin));
 
         let control: Arc<dyn WorkloadControl> = match &config.local {
             Some(local) => Arc::new(HubControl::new(local, config.identity.pod(), tasks.clone())),
@@ -183,11 +183,15 @@ impl Sidecar {
             phase: lifecycle.phase(),
         };
         let (reload, reload_state, reload_handle) = Reload::new(
-            Arc::clone(&config),
+            ReloadTools {
+                config: Arc::clone(&config),
+                secrets,
+                plugin: plugin.clone().map(|plugin| loader.reloader(plugin)),
+                vitals: vitals.clone(),
+                timeline: timeline.clone(),
+                recorder: recorder.clone(),
+            },
             loaded_sender,
-            secrets,
-            reloader.clone(),
-            timeline.clone(),
         );
         let (role_sender, role) = watch::channel(None);
         let seeds = PodSeeds::new(&config.volumes).map_err(SidecarError::Random)?;
@@ -252,8 +256,6 @@ impl Sidecar {
             commands: Arc::new(Asked {
                 reload: reload_handle,
                 render: render_handle,
-                plugin: reloader,
-                loaded: loaded.clone(),
             }),
             recorder,
             tasks: tasks.clone(),
@@ -365,8 +367,6 @@ async fn load_plugin(
 struct Asked {
     reload: ReloadHandle,
     render: RenderHandle,
-    plugin: Option<Arc<dyn PluginReloader>>,
-    loaded: watch::Receiver<Arc<Loaded>>,
 }
 
 impl Commands for Asked {
@@ -394,11 +394,10 @@ impl Commands for Asked {
 
     fn swap(&self) -> BoxFuture<'_, Result<Value, String>> {
         Box::pin(async move {
-            let plugin = self.plugin.as_ref().ok_or("the profile has no plugin")?;
-            let loaded = Arc::clone(&self.loaded.borrow());
-            match plugin.reload(&loaded).await {
+            let swapped = self.reload.swap().await;
+            match swapped.ok_or("the sidecar is about to end")? {
                 Ok(told) => Ok(json!({ "told": told })),
-                Err(findings) => Err(Findings(findings).to_string()),
+                Err(findings) => Err(findings.to_string()),
             }
         })
     }

@@ -1,7 +1,8 @@
 //! Log lines of guests become events of our own log, with caps.
 
 use std::fmt::Write as _;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::time::Instant;
 
@@ -14,8 +15,12 @@ use crate::types::cut;
 const TARGET: &str = "outrigger::plugin";
 
 /// Lets bursts through and then a steady rate, and counts what it holds back.
-#[derive(Debug, Default)]
-pub(crate) struct LogGate(Mutex<Option<Bucket>>);
+#[derive(Debug)]
+pub(crate) struct LogGate {
+    bucket: Mutex<Option<Bucket>>,
+    /// All that were dropped, over all generations of the plugin.
+    dropped: Arc<AtomicU64>,
+}
 
 #[derive(Debug)]
 struct Bucket {
@@ -34,8 +39,21 @@ enum Gate {
 }
 
 impl LogGate {
+    /// One that counts there what it drops.
+    pub(crate) fn new(dropped: Arc<AtomicU64>) -> Self {
+        Self {
+            bucket: Mutex::default(),
+            dropped,
+        }
+    }
+
+    /// How many lines were dropped, over all generations of the plugin.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
     fn pass(&self, now: Instant) -> Gate {
-        let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slot = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
         let bucket = slot.get_or_insert(Bucket {
             lines: f64::from(LOG_BURST),
             filled: now,
@@ -47,6 +65,7 @@ impl LogGate {
         bucket.filled = now;
         if bucket.lines < 1.0 {
             bucket.dropped += 1;
+            self.dropped.fetch_add(1, Ordering::Relaxed);
             return Gate::Shut;
         }
         bucket.lines -= 1.0;
@@ -129,7 +148,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_burst_passes_then_a_steady_rate_and_the_rest_is_counted() {
-        let gate = LogGate::default();
+        let gate = LogGate::new(Arc::default());
         let passed = |gate: &LogGate, lines: u32| {
             (0..lines)
                 .filter(|_| gate.pass(Instant::now()) != Gate::Shut)
@@ -138,6 +157,7 @@ mod tests {
         assert_eq!(passed(&gate, 1000), LOG_BURST as usize);
         tokio::time::advance(Duration::from_millis(100)).await;
         assert_eq!(gate.pass(Instant::now()), Gate::Open { dropped: 800 });
+        assert_eq!(gate.dropped(), 800);
         assert_eq!(passed(&gate, 100), 4);
         tokio::time::advance(Duration::from_mins(1)).await;
         assert_eq!(passed(&gate, 1000), LOG_BURST as usize);

@@ -113,6 +113,7 @@ pub(crate) fn setup(name: &str, settings: &Value) -> PluginSetup {
         secrets: Arc::new(FakeSecrets),
         volumes: BTreeMap::from([("data".into(), PathBuf::from(env!("CARGO_TARGET_TMPDIR")))]),
         state: Arc::new(StateStore::in_memory()),
+        dropped_lines: Arc::default(),
     }
 }
 

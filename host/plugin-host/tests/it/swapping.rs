@@ -51,6 +51,23 @@ async fn a_new_generation_takes_over_what_the_old_one_hands_over() {
 }
 
 #[tokio::test]
+async fn what_returns_is_the_last_generation_that_was_settled() {
+    let state = Arc::new(StateStore::in_memory());
+    let plugin = plugin(&state).await;
+    for version in ["0.2.0", "0.3.0"] {
+        let next = generation(json!({"version": version}), &state).await;
+        plugin.swap(next).await.unwrap();
+    }
+    assert!(plugin.roll_back());
+    assert_eq!(plugin.info().generation, 1, "neither of both was settled");
+    let next = generation(json!({"version": "0.4.0"}), &state).await;
+    plugin.swap(next).await.unwrap();
+    plugin.settle().await;
+    assert!(!plugin.roll_back(), "the one before was let go");
+    assert_eq!(plugin.info().version, "0.4.0");
+}
+
+#[tokio::test]
 async fn a_generation_that_fails_its_trial_or_refuses_is_not_let_in() {
     let state = Arc::new(StateStore::in_memory());
     let plugin = plugin(&state).await;

@@ -276,6 +276,11 @@ fn plugin(info: &PluginInfo) -> Vec<Family> {
             "Whether the plugin is left alone because it failed too often",
             f64::from(u8::from(info.quarantined_ms.is_some())),
         ),
+        counter(
+            names::PLUGIN_LOG_DROPPED,
+            "Log lines of the plugin that were dropped because there were too many",
+            info.log_lines_dropped,
+        ),
     ]
 }
 

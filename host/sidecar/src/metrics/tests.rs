@@ -35,6 +35,7 @@ fn info() -> PluginInfo {
         .into(),
         quarantined_ms: None,
         last_error: None,
+        log_lines_dropped: 3,
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use outrigger_plugin_host::{
     BoxFuture, BuiltinPlugin, ComponentSource, Generation, LoadError, Plugin, PluginHost,
@@ -13,6 +14,7 @@ use outrigger_profile::{Finding, Plugin as PluginSpec, PluginSource, Profile, di
 use super::{Loaded, PluginReloader};
 use crate::config::Config;
 use crate::discovery::chain;
+use crate::trial::PluginFaults;
 
 /// Where a profile has the plugin's own settings.
 const SETTINGS: &str = "spec.plugin.settings";
@@ -32,6 +34,8 @@ pub struct PluginLoader {
     pub secrets: Arc<dyn SecretReader>,
     /// The plugin's store, which outlives generations.
     pub state: Arc<StateStore>,
+    /// Counts the plugin's dropped log lines, over all generations.
+    pub dropped_lines: Arc<AtomicU64>,
 }
 
 impl fmt::Debug for PluginLoader {
@@ -107,6 +111,7 @@ impl PluginLoader {
             secrets: Arc::clone(&self.secrets),
             volumes,
             state: Arc::clone(&self.state),
+            dropped_lines: Arc::clone(&self.dropped_lines),
         }
     }
 
@@ -158,11 +163,29 @@ impl PluginReloader for Swapper {
                         .hint("the generation before it goes on"),
                 ])
             })?;
-            let info = self.plugin.info();
-            Ok(format!(
-                "generation {} of the plugin {} {} is in use",
-                info.generation, info.plugin, info.version
-            ))
+            Ok(self.in_use())
         })
+    }
+
+    fn roll_back(&self) -> Option<String> {
+        self.plugin.roll_back().then(|| self.in_use())
+    }
+
+    fn settle(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.plugin.settle())
+    }
+
+    fn faults(&self) -> PluginFaults {
+        PluginFaults::of(&self.plugin.info())
+    }
+}
+
+impl Swapper {
+    fn in_use(&self) -> String {
+        let info = self.plugin.info();
+        format!(
+            "generation {} of the plugin {} {} is in use",
+            info.generation, info.plugin, info.version
+        )
     }
 }

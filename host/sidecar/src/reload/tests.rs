@@ -2,9 +2,15 @@
 
 use std::sync::Mutex;
 
+use outrigger_plugin_host::BoxFuture;
 use outrigger_profile::Severity;
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use super::*;
+use crate::health::{HealthReport, ProbeReport};
+use crate::lifecycle::Phase;
+use crate::trial::PluginFaults;
 
 const PROFILE: &str = "\
 apiVersion: outrigger.dev/v1alpha1
@@ -38,6 +44,8 @@ struct Pod {
     state: watch::Receiver<Arc<ReloadState>>,
     handle: ReloadHandle,
     timeline: Timeline,
+    health: watch::Sender<Arc<HealthReport>>,
+    _phase: watch::Sender<Phase>,
     shutdown: Shutdown,
     task: tokio::task::JoinHandle<()>,
 }
@@ -46,6 +54,8 @@ struct Pod {
 struct FakePlugin {
     refuse: bool,
     seen: Mutex<Vec<u32>>,
+    rolled_back: AtomicU32,
+    settled: AtomicU32,
 }
 
 impl PluginReloader for FakePlugin {
@@ -61,6 +71,30 @@ impl PluginReloader for FakePlugin {
                 Ok("generation 2 is in use".to_owned())
             }
         })
+    }
+
+    fn roll_back(&self) -> Option<String> {
+        self.rolled_back.fetch_add(1, Ordering::SeqCst);
+        Some("generation 1 is in use".to_owned())
+    }
+
+    fn settle(&self) -> BoxFuture<'_, ()> {
+        self.settled.fetch_add(1, Ordering::SeqCst);
+        Box::pin(async {})
+    }
+
+    fn faults(&self) -> PluginFaults {
+        PluginFaults::default()
+    }
+}
+
+fn well() -> HealthReport {
+    HealthReport {
+        start: ProbeReport::passing(),
+        startup: ProbeReport::passing(),
+        readiness: ProbeReport::passing(),
+        liveness: ProbeReport::passing(),
+        ..HealthReport::default()
     }
 }
 
@@ -82,8 +116,20 @@ fn pod(document: &str, plugin: Option<Arc<dyn PluginReloader>>) -> Pod {
     let folder = SecretFolder::new(&secrets, first.profile.secrets.clone());
     let (sender, loaded) = watch::channel(Arc::new(first));
     let timeline = Timeline::in_memory();
-    let (reload, state, handle) =
-        Reload::new(Arc::new(config), sender, folder, plugin, timeline.clone());
+    let health = watch::Sender::new(Arc::new(well()));
+    let phase = watch::Sender::new(Phase::Running);
+    let tools = ReloadTools {
+        config: Arc::new(config),
+        secrets: folder,
+        plugin,
+        vitals: Vitals {
+            health: health.subscribe(),
+            phase: phase.subscribe(),
+        },
+        timeline: timeline.clone(),
+        recorder: Recorder::new(),
+    };
+    let (reload, state, handle) = Reload::new(tools, sender);
     let shutdown = Shutdown::new();
     Pod {
         _root: root,
@@ -93,6 +139,8 @@ fn pod(document: &str, plugin: Option<Arc<dyn PluginReloader>>) -> Pod {
         state,
         handle,
         timeline,
+        health,
+        _phase: phase,
         task: tokio::spawn(reload.run(shutdown.clone())),
         shutdown,
     }
@@ -237,6 +285,68 @@ async fn a_component_that_is_refused_leaves_the_profile_and_shows_in_the_state()
     let state = pod.handle.reload().await.unwrap();
     assert!(texts(state.profile.as_ref()).contains("truncated"));
     assert_eq!(pod.loaded.borrow().revision, 1);
+    pod.end().await;
+}
+
+/// A pod whose component has just been replaced.
+async fn swapped() -> (Pod, Arc<FakePlugin>) {
+    let plugin = Arc::new(FakePlugin::default());
+    let pod = pod(WITH_PLUGIN, Some(plugin.clone()));
+    std::fs::write(pod.profile.join("db.wasm"), [0, 1, 2, 0xff]).unwrap();
+    pod.handle.reload().await.unwrap();
+    (pod, plugin)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plugin_after_which_health_falls_is_rolled_back_and_not_tried_again() {
+    let (mut pod, plugin) = swapped().await;
+    let mut ill = well();
+    ill.readiness = ProbeReport::failing("plugin-failed", "it trapped");
+    pod.health.send_replace(Arc::new(ill));
+    let rolled_back = pod.state.wait_for(|state| state.plugin.is_some());
+    let state = Arc::clone(&rolled_back.await.unwrap());
+    assert_eq!(
+        texts(state.plugin.as_ref()),
+        "error: spec.plugin: the plugin was rolled back: this replica is not ready any more: it trapped (plugin-failed)\n  hint: the generation before it is in use: mend the component or its settings, what was rolled back is not tried again"
+    );
+    assert_eq!(
+        (plugin.rolled_back.load(Ordering::SeqCst), state.generations),
+        (1, 2)
+    );
+    // The same component is not tried again, not even when it was away.
+    pod.health.send_replace(Arc::new(well()));
+    std::fs::write(pod.profile.join("db.wasm"), [0, 1, 2, 0xfe]).unwrap();
+    pod.handle.reload().await.unwrap();
+    std::fs::write(pod.profile.join("db.wasm"), [0, 1, 2, 0xff]).unwrap();
+    let state = pod.handle.reload().await.unwrap();
+    assert!(texts(state.plugin.as_ref()).contains("is not tried again"));
+    assert_eq!(plugin.seen.lock().unwrap().len(), 2);
+    // Unless somebody insists.
+    let told = pod.handle.swap().await.unwrap();
+    assert_eq!(told, Ok("generation 2 is in use".to_owned()));
+    assert_eq!(pod.state.borrow().plugin, None);
+    pod.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plugin_that_stands_its_trial_stays_and_the_one_before_is_let_go() {
+    let (pod, plugin) = swapped().await;
+    assert_eq!(plugin.settled.load(Ordering::SeqCst), 0);
+    tokio::time::sleep(Duration::from_secs(40)).await;
+    assert_eq!(plugin.settled.load(Ordering::SeqCst), 1);
+    let mut ill = well();
+    ill.readiness = ProbeReport::failing("plugin-failed", "it trapped");
+    pod.health.send_replace(Arc::new(ill));
+    tokio::time::sleep(Duration::from_mins(5)).await;
+    assert_eq!(plugin.rolled_back.load(Ordering::SeqCst), 0);
+    pod.end().await;
+}
+
+#[tokio::test]
+async fn a_swap_that_nobody_can_do_says_so() {
+    let pod = pod(PROFILE, None);
+    let refused = pod.handle.swap().await.unwrap().unwrap_err();
+    assert!(refused.to_string().contains("the profile names no plugin"));
     pod.end().await;
 }
 

@@ -50,13 +50,24 @@ pub struct PluginFaults {
 impl PluginFaults {
     /// What is known of a plugin.
     pub fn of(info: &PluginInfo) -> Self {
-        let failing = info.functions.iter().filter(|(_, known)| known.faults > 0);
+        let functions = info.functions.iter();
+        let functions: Vec<(&'static str, u32)> = functions
+            .map(|(name, known)| (*name, known.faults))
+            .collect();
+        let last = info.last_error.as_ref();
+        let last = last.map_or_else(String::new, |last| last.error.kind.to_string());
+        Self::failing(&functions, &last)
+    }
+
+    /// Functions with their faults since their last answers, and the newest fault in words.
+    pub(super) fn failing(functions: &[(&'static str, u32)], last: &str) -> Self {
         Self {
-            some: failing.map(|(name, known)| (*name, known.faults)).collect(),
-            last: info
-                .last_error
-                .as_ref()
-                .map_or_else(String::new, |last| last.error.kind.to_string()),
+            some: functions
+                .iter()
+                .filter(|(_, faults)| *faults > 0)
+                .copied()
+                .collect(),
+            last: last.to_owned(),
         }
     }
 }

@@ -196,3 +196,26 @@ async fn a_drained_replica_is_judged_when_it_serves_again() {
     let life = vec![(5, unready(ReasonScope::Own, "gone"), DRAINED)];
     assert_eq!(verdict(&well(), Patience::None, life).await, None);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_function_that_keeps_failing_is_a_fall_unless_it_failed_before() {
+    let standing = |faults: &[(&'static str, u32)]| {
+        let faults = PluginFaults::failing(faults, "it trapped");
+        Standing::of(&well(), SERVES).with(faults)
+    };
+    let before = standing(&[("metrics.derive", 1)]);
+    let mut trial = Trial::new(before, LENGTH, Patience::None).unwrap();
+    let now = Instant::now();
+    for bearable in [
+        standing(&[("metrics.derive", 9)]),
+        standing(&[("health.evaluate(readiness)", 2)]),
+    ] {
+        assert!(matches!(trial.look(now, &bearable), Look::GoesOn(_)));
+    }
+    let failing = standing(&[("health.evaluate(readiness)", 3)]);
+    let why = "health.evaluate(readiness) of the plugin failed 3 times in a row: it trapped";
+    assert_eq!(
+        trial.look(now, &failing),
+        Look::Over(Verdict::RollBack(why.to_owned()))
+    );
+}
