@@ -4,15 +4,7 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use crate::progress::{self, Stopwatch};
-use crate::{Failure, bench, cache, cluster, command, test, tidy};
-
-/// How a step ended.
-#[derive(Debug)]
-enum Outcome {
-    Green,
-    /// Could not be done here, for a reason that is no fault of the code.
-    Skipped(String),
-}
+use crate::{Failure, Outcome, bench, cache, cluster, command, install, outside, test, tidy};
 
 /// One step: what its heading says and what it does.
 struct Step {
@@ -50,6 +42,11 @@ const STEPS: &[Step] = &[
         name: "test",
         run: || green(test::run(&[])),
     },
+    // What needs more than Rust: tools of the machine, without which such a step is skipped.
+    Step {
+        name: "outside",
+        run: outside::run,
+    },
     Step {
         name: "documentation",
         run: documentation,
@@ -64,6 +61,11 @@ const STEPS: &[Step] = &[
             Some(why) => Ok(Outcome::Skipped(why)),
             None => green(cluster::run(&[])),
         },
+    },
+    // Last, as it compiles everything once more, for release.
+    Step {
+        name: "install",
+        run: || green(install::run()),
     },
 ];
 

@@ -93,7 +93,7 @@ fn parse(args: &[OsString]) -> Result<Asked, Failure> {
         name: name.unwrap_or_else(|| format!("outrigger:{tag}")),
         output: match output {
             Some(output) => output,
-            None => target()?.join(format!("image/outrigger-{tag}.tar")),
+            None => workspace::target()?.join(format!("image/outrigger-{tag}.tar")),
         },
     })
 }
@@ -108,7 +108,7 @@ fn release() -> Result<PathBuf, Failure> {
         ));
     }
     command::run(command::program("rustup").args(["target", "add", &target]))?;
-    let folder = self::target()?.join("image");
+    let folder = workspace::target()?.join("image");
     let flags = [
         (workspace::root().to_owned(), "/outrigger"),
         (folder.clone(), "/target"),
@@ -137,13 +137,6 @@ fn release() -> Result<PathBuf, Failure> {
     }
     command::run(&mut cargo)?;
     Ok(folder.join(&target).join("release/outrigger"))
-}
-
-/// The target folder that this program was built into.
-fn target() -> Result<PathBuf, Failure> {
-    let program = workspace::built("outrigger")?;
-    let target = program.ancestors().nth(2).map(PathBuf::from);
-    target.ok_or_else(|| Failure::new("this program is in no target folder"))
 }
 
 fn cargo_home() -> Result<PathBuf, Failure> {

@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask demo | test | ci | bench | tidy | cluster | image`.
+//! The project's own commands: `cargo xtask demo | test | outside | ci | bench | tidy | cluster | image`.
 //!
 //! Only the standard library, so that the first command a newcomer runs starts at once.
 
@@ -9,7 +9,11 @@ mod cluster;
 mod command;
 mod demo;
 mod image;
+mod install;
+mod machine;
+mod outside;
 mod progress;
+mod running;
 mod test;
 mod tidy;
 mod workspace;
@@ -25,6 +29,8 @@ Usage: cargo xtask <COMMAND>
 Commands:
   demo [-- ARGS…]     Build outrigger and run `outrigger up examples/agdb ARGS…`
   test [ARGS…]        Run all tests that need neither root nor Kubernetes: `cargo test --workspace ARGS…`
+  outside             Have what is served read by programs that are not ours: Prometheus's parser
+                      (needs Go) and a browser (needs Node; root gets Chromium by apt)
   tidy                Check the rules of the code base: who may use whom, and how files look
   bench [--smoke]     Run the benchmarks; with --smoke only see that each of them runs
   cluster [TEST…]     Run the tests against a real Kubernetes, which is built first; needs root and Go
@@ -32,7 +38,8 @@ Commands:
                       Make the container image: a static release, or with --dev what is built every day
   ci [--keep-going] [STEP…]
                       Everything that must be green before a change lands, or some steps of it:
-                      format tidy dependencies advisories clippy test documentation bench cluster
+                      format tidy dependencies advisories clippy test outside documentation bench
+                      cluster install
 
 What is missing and needed (the wasm target, agdb_server, cargo-deny) is installed on the way, by
 rustup and cargo, into $XDG_CACHE_HOME/outrigger (~/.cache/outrigger).
@@ -45,6 +52,7 @@ fn main() -> ExitCode {
     let outcome = match command.to_str() {
         Some("demo") => demo::run(&rest),
         Some("test") => test::run(&rest),
+        Some("outside") => no_args(&rest).and_then(|()| outside::run().map(told)),
         Some("tidy") => no_args(&rest).and_then(|()| tidy::run()),
         Some("bench") => one_flag(&rest, "--smoke").and_then(bench::run),
         Some("cluster") => cluster::run(&rest),
@@ -66,6 +74,22 @@ fn main() -> ExitCode {
             progress::say(&format!("error: {}", failure.message));
             ExitCode::from(failure.status)
         }
+    }
+}
+
+/// How something ended that may need more than there is.
+#[derive(Debug)]
+enum Outcome {
+    Green,
+    /// Could not be done here, for a reason that is no fault of the code.
+    Skipped(String),
+}
+
+/// Says what was not done.
+fn told(outcome: Outcome) {
+    match outcome {
+        Outcome::Green => progress::say("all is green"),
+        Outcome::Skipped(reason) => progress::say(&format!("skipped: {reason}")),
     }
 }
 

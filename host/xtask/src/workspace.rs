@@ -20,6 +20,13 @@ pub(crate) fn built(name: &str) -> Result<PathBuf, Failure> {
     Ok(folder.join(name))
 }
 
+/// The target folder that this program was built into.
+pub(crate) fn target() -> Result<PathBuf, Failure> {
+    let program = built("outrigger")?;
+    let target = program.ancestors().nth(2).map(PathBuf::from);
+    target.ok_or_else(|| Failure::new("this program is in no target folder"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,7 +1,7 @@
 // Opens the status page of a sidecar in a real browser and looks at it as its users do.
 //
 // Runs as the command of `outrigger up examples/agdb --exec …`, whose variables tell where the
-// replicas are. Besides: OUTRIGGER, the program; CHROMIUM, the browser; SHOTS, where pictures go.
+// replicas are. Besides: OUTRIGGER, the program; CHROMIUM, the browser; PICTURES, where pictures go.
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
@@ -12,7 +12,7 @@ import { chromium } from "playwright-core";
 
 const run = promisify(execFile);
 const axe = createRequire(import.meta.url)("axe-core");
-const { OUTRIGGER, OUTRIGGER_STATE, CHROMIUM, SHOTS } = process.env;
+const { OUTRIGGER, OUTRIGGER_STATE, CHROMIUM, PICTURES } = process.env;
 const url = (pod) => `http://${process.env[`OUTRIGGER_ADDR_${pod.toUpperCase().replace("-", "_")}_OUTRIGGER`]}/`;
 
 /** What a changed page may take: probes look every second, a hung replica is missed after some. */
@@ -63,7 +63,7 @@ async function open(browser, pod, { viewport = WIDE, colorScheme = "light" } = {
   return { page, bad, close: () => context.close() };
 }
 
-const shot = (page, name) => page.screenshot({ path: path.join(SHOTS, `${name}.png`), fullPage: true });
+const shot = (page, name) => page.screenshot({ path: path.join(PICTURES, `${name}.png`), fullPage: true });
 const command = (...args) => run(OUTRIGGER, [args[0], "--state", OUTRIGGER_STATE, ...args.slice(1)]);
 const status = async (pod) => (await fetch(`${url(pod)}status`)).json();
 const tile = (page, pod) => page.locator(`#peers > li[data-replica="${pod}"]`);
@@ -185,6 +185,7 @@ async function live(page, pod, others) {
     for (const other of others) await command("kill", other, "--signal", "STOP");
     await shows(probe(page, "readiness"), /no-quorum|no-leader/);
     await shows(probe(page, "readiness"), "of the cluster, does not take it out of service");
+    await shows(page.locator("#trouble"), "readiness passes, though");
     for (const other of others) await tile(page, other).locator(".chip.good").waitFor({ state: "detached" });
     await accessible(page);
     await shot(page, "no-majority");

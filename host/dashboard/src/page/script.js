@@ -87,7 +87,9 @@ function show(status) {
 function troubles(status) {
   const found = [];
   for (const {name, pass, reasons} of status["probes"]) {
-    if (!pass) found.push(["bad", name + " fails", reasons.filter(reason => reason.counts).map(reason => reason.message)]);
+    const texts = reasons.filter(reason => pass || reason.counts).map(reason => reason.message);
+    if (!pass) found.push(["bad", name + " fails", texts]);
+    else if (texts.length) found.push(["warn", name + " passes, though", texts]);
   }
   const files = status["files"], profile = status["profile"], plugin = status["plugin"], stale = status["peers"].stale;
   if (files.refused.length) found.push(["warn", "The newest files are refused, the old ones stand", files.refused, files["refused-unix-ms"]]);
@@ -165,7 +167,7 @@ let entries = [];
 const kinds = new Set();
 function line(entry) {
   const fields = Object.entries(entry.fields || {}), pass = (entry.fields || {}).pass;
-  const tone = pass === true ? "good" : pass === false || /\b(refused|failed|cannot)\b/.test(entry.message) ? "bad" : "plain";
+  const tone = pass === true ? ((entry.fields.reasons || []).length ? "warn" : "good") : pass === false || /\b(refused|failed|cannot)\b/.test(entry.message) ? "bad" : "plain";
   const facts = pairs(fields.map(([name, value]) => [name, typeof value === "string" ? value : JSON.stringify(value)]));
   const node = el("li", {"data-seq": entry.seq},
     el("time", {datetime: new Date(entry.unix_ms).toISOString(), title: new Date(entry.unix_ms).toLocaleString()}, clock(entry.unix_ms)),

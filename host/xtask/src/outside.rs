@@ -1,0 +1,204 @@
+//! `cargo xtask outside`: what the sidecar serves, read by programs that are not ours. Prometheus's own
+//! parser reads the metrics, a browser opens the page; both beside real agdb servers.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::machine::{self, Missing};
+use crate::running::{Example, Scratch};
+use crate::{Failure, Outcome, cache, command, progress, workspace};
+
+/// One thing to look at.
+struct Check {
+    name: &'static str,
+    /// Makes its tools ready and looks, beside a running example.
+    run: fn(&Example) -> Result<Outcome, Failure>,
+}
+
+const CHECKS: &[Check] = &[
+    Check {
+        name: "metrics",
+        run: metrics,
+    },
+    Check {
+        name: "page",
+        run: page,
+    },
+];
+
+/// Every series of both formats of every replica's sidecar.
+const METRICS: &str = r#"
+for address in $(echo "$OUTRIGGER_ADDRS_OUTRIGGER" | tr , ' '); do set -- "$@" "http://$address/metrics"; done
+exec "$PROMPARSE" --documented plugins/agdb/README.md "$@""#;
+
+/// Runs all checks; what cannot be done here is skipped, and the reasons are told together.
+pub(crate) fn run() -> Result<Outcome, Failure> {
+    cache::AGDB_SERVER.ensure()?;
+    command::run(command::cargo().args(["build", "--package", "outrigger"]))?;
+    let outrigger = workspace::built("outrigger")?;
+    let example = Example::new(&outrigger, workspace::root());
+    let mut skipped = Vec::new();
+    for check in CHECKS {
+        progress::heading(&format!("outside: {}", check.name));
+        if let Outcome::Skipped(reason) = (check.run)(&example)? {
+            progress::say(&format!("skipped: {}: {reason}", check.name));
+            skipped.push(format!("{}: {reason}", check.name));
+        }
+    }
+    Ok(if skipped.is_empty() {
+        Outcome::Green
+    } else {
+        Outcome::Skipped(skipped.join("; "))
+    })
+}
+
+fn metrics(example: &Example) -> Result<Outcome, Failure> {
+    let promparse = match promparse()? {
+        Ok(program) => program,
+        Err(missing) => return Ok(Outcome::Skipped(missing)),
+    };
+    let scratch = Scratch::new("metrics")?;
+    command::run(example.up(&scratch, METRICS).env("PROMPARSE", promparse))?;
+    Ok(Outcome::Green)
+}
+
+/// Builds the reader of expositions, and sees that it finds what is wrong in broken ones.
+fn promparse() -> Result<Result<PathBuf, Missing>, Failure> {
+    let go = match machine::GO.ensure() {
+        Ok(go) => go,
+        Err(missing) => return Ok(Err(missing)),
+    };
+    let source = workspace::root().join("tests/outside/promparse");
+    let go = |args: &[&str]| {
+        let mut go = command::program(&go);
+        go.args(args).current_dir(&source);
+        // The Go that is here and the modules that go.sum names, whatever surrounds the checkout.
+        go.envs([
+            ("GOTOOLCHAIN", "local"),
+            ("GOWORK", "off"),
+            ("GOFLAGS", "-mod=readonly -buildvcs=false"),
+        ]);
+        go
+    };
+    if let Some(missing) = fetched(&mut go(&["mod", "download"]), &["checksum", "go.sum"])? {
+        return Ok(Err(missing));
+    }
+    let program = folder()?.join("promparse");
+    command::run(&mut go(&["vet", "."]))?;
+    command::run(&mut go(&["test", "."]))?;
+    command::run(go(&["build", "-o"]).arg(&program).arg("."))?;
+    Ok(Ok(program))
+}
+
+fn page(example: &Example) -> Result<Outcome, Failure> {
+    let tools = machine::NODE.ensure().and_then(|node| {
+        let npm = machine::NPM.ensure()?;
+        Ok((node, npm, machine::CHROMIUM.ensure()?))
+    });
+    let (node, npm, chromium) = match tools {
+        Ok(tools) => tools,
+        Err(missing) => return Ok(Outcome::Skipped(missing)),
+    };
+    let script = match script(&npm)? {
+        Ok(script) => script,
+        Err(missing) => return Ok(Outcome::Skipped(missing)),
+    };
+    let pictures = folder()?.join("pictures");
+    make(&pictures)?;
+    let scratch = Scratch::new("page")?;
+    command::run(
+        example
+            .up(&scratch, r#"exec "$NODE" "$SCRIPT""#)
+            .env("NODE", node)
+            .env("SCRIPT", script)
+            .env("CHROMIUM", chromium)
+            .env("PICTURES", &pictures),
+    )?;
+    progress::say(&format!("pictures of the page: {}", pictures.display()));
+    Ok(Outcome::Green)
+}
+
+/// The script beside its dependencies, which are installed outside of the checkout.
+fn script(npm: &Path) -> Result<Result<PathBuf, Missing>, Failure> {
+    let source = workspace::root().join("tests/outside/page");
+    let target = folder()?.join("page");
+    make(&target)?;
+    for name in ["package.json", "package-lock.json", "check.mjs"] {
+        copy(&source.join(name), &target.join(name))?;
+    }
+    // npm starts anew each time: what is installed already is told by a copy of its lock file.
+    let lock = source.join("package-lock.json");
+    let installed = target.join("node_modules/.installed-lock.json");
+    let same = fs::read(&installed).is_ok_and(|old| fs::read(&lock).is_ok_and(|new| old == new));
+    if !same {
+        let mut npm = command::program(npm);
+        npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]);
+        npm.current_dir(&target);
+        if let Some(missing) = fetched(&mut npm, &["EINTEGRITY", "EUSAGE", "EBADENGINE"])? {
+            return Ok(Err(missing));
+        }
+        copy(&lock, &installed)?;
+    }
+    Ok(Ok(target.join("check.mjs")))
+}
+
+/// Fetches dependencies. That they cannot be had is a reason to skip; that they are not what the
+/// lock file says, which one of the words tells, is a failure.
+fn fetched(fetch: &mut std::process::Command, wrong: &[&str]) -> Result<Option<Missing>, Failure> {
+    match command::read(fetch) {
+        Ok(_) => Ok(None),
+        Err(failure) if wrong.iter().any(|word| failure.message.contains(word)) => Err(failure),
+        Err(failure) => {
+            progress::say(&failure.message);
+            Ok(Some(machine::first_line(&failure)))
+        }
+    }
+}
+
+/// What the checks build and leave: below the target folder.
+fn folder() -> Result<PathBuf, Failure> {
+    let folder = workspace::target()?.join("outside");
+    make(&folder)?;
+    Ok(folder)
+}
+
+fn make(folder: &Path) -> Result<(), Failure> {
+    fs::create_dir_all(folder)
+        .map_err(|error| Failure::new(format!("cannot make {}: {error}", folder.display())))
+}
+
+fn copy(from: &Path, to: &Path) -> Result<(), Failure> {
+    fs::copy(from, to)
+        .map(|_| ())
+        .map_err(|error| Failure::new(format!("cannot copy {}: {error}", from.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_fetched_is_skipped_and_what_is_not_as_locked_fails() {
+        let told = |text: &str| {
+            let mut sh = command::program("sh");
+            sh.args(["-c", &format!("echo '{text}' >&2; exit 1")]);
+            fetched(&mut sh, &["checksum"])
+        };
+        assert!(told("no route to host").unwrap().is_some());
+        assert!(told("verifying module: checksum mismatch").is_err());
+        assert!(
+            fetched(&mut command::program("true"), &[])
+                .unwrap()
+                .is_none()
+        );
+    }
+
+    #[test]
+    fn the_lock_files_name_no_place_to_download_from() {
+        for file in ["page/package-lock.json", "promparse/go.sum"] {
+            let text =
+                fs::read_to_string(workspace::root().join("tests/outside").join(file)).unwrap();
+            assert!(!text.contains("://"), "{file}");
+        }
+    }
+}
