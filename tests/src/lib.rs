@@ -6,6 +6,7 @@
 //!
 //! - [`Up`] starts `outrigger up`, gives access to its replicas, and on drop stops it; when the test
 //!   failed it first shows logs, status and timeline of every sidecar.
+//! - [`SidecarPod`] holds what one `outrigger sidecar` needs, and runs it.
 //! - [`eventually`] waits for a condition and reports the last state that it saw; [`throughout`]
 //!   demands that one holds for a while.
 //! - [`Example`] is a copy of an example's folder that a test may edit.
@@ -24,6 +25,7 @@ mod eventually;
 mod example;
 mod http;
 mod programs;
+mod sidecar;
 mod up;
 
 pub use agdb::{Agdb, AgdbError, Member};
@@ -31,4 +33,5 @@ pub use eventually::{eventually, throughout};
 pub use example::Example;
 pub use http::{Answer, Http, HttpError};
 pub use programs::{agdb_server, outrigger};
+pub use sidecar::{RunningSidecar, SidecarPod};
 pub use up::{Output, Up, run};

@@ -190,6 +190,20 @@ impl Up {
         Http::unix(path)
     }
 
+    /// The names of all programs that it runs now, at whatever depth; its own is the first.
+    pub fn programs(&self) -> Vec<String> {
+        let mut names = Vec::new();
+        let mut left = vec![self.pid()];
+        while let Some(pid) = left.pop() {
+            // Those that end meanwhile have no name and no children any more.
+            if let Ok(name) = fs::read_to_string(format!("/proc/{pid}/comm")) {
+                names.push(name.trim_end().to_owned());
+                left.extend(children(pid));
+            }
+        }
+        names
+    }
+
     /// Sends a signal to the process that the user started, and to no other.
     ///
     /// # Panics
@@ -202,13 +216,7 @@ impl Up {
     /// one started in turn. What has ended meanwhile needs no signal.
     pub fn interrupt(&self) {
         let own = self.pid();
-        let children =
-            fs::read_to_string(format!("/proc/{own}/task/{own}/children")).unwrap_or_default();
-        let children = children
-            .split_whitespace()
-            .filter_map(|pid| pid.parse().ok())
-            .map(Pid::from_raw);
-        for pid in std::iter::once(own).chain(children) {
+        for pid in std::iter::once(own).chain(children(own)) {
             let _ended_already = signal::kill(pid, Signal::SIGINT);
         }
     }
@@ -318,6 +326,21 @@ pub async fn run(args: &[&str]) -> Output {
 
 fn stderr_file(state: &Path) -> PathBuf {
     state.join("test-stderr.log")
+}
+
+/// The processes that any thread of one has started and that run now.
+fn children(pid: Pid) -> Vec<Pid> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task"));
+    let lists = threads
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+    let pids = |list: String| -> Vec<Pid> {
+        let numbers = list.split_whitespace().filter_map(|pid| pid.parse().ok());
+        numbers.map(Pid::from_raw).collect()
+    };
+    lists.flat_map(pids).collect()
 }
 
 /// Files of a name below a folder; folders that cannot be read hold none.

@@ -1,41 +1,16 @@
 //! Components that are not built in: swapped while replicas serve, refused when they are wrong, and
 //! misbehaving without harm to the replica.
 
-use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 use std::time::Duration;
 
-use outrigger_plugin_build::{GuestBuild, Target, build};
 use outrigger_tests::{Example, Up, eventually};
 use serde_json::Value;
 
+use crate::guests;
 use crate::pods::{READY, all_ready, pods, told};
 
 /// Time for a component to be noticed, compiled and tried.
 const SOON: Duration = Duration::from_secs(30);
-
-fn guest(package: &str, example: Option<&str>) -> Vec<u8> {
-    build(&GuestBuild {
-        manifest_dir: Path::new(env!("CARGO_MANIFEST_DIR")).join(".."),
-        package: package.to_owned(),
-        example: example.map(str::to_owned),
-        features: example.map(|_| "guest".to_owned()).into_iter().collect(),
-        target: Target::Unknown,
-        profile: Some("guest".to_owned()),
-        target_dir: PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("guests"),
-    })
-    .expect("the guest builds")
-}
-
-fn agdb_component() -> &'static [u8] {
-    static COMPONENT: OnceLock<Vec<u8>> = OnceLock::new();
-    COMPONENT.get_or_init(|| guest("outrigger-plugin-agdb", None))
-}
-
-fn misbehaving_component() -> &'static [u8] {
-    static COMPONENT: OnceLock<Vec<u8>> = OnceLock::new();
-    COMPONENT.get_or_init(|| guest("outrigger-test-guests", Some("misbehaving")))
-}
 
 /// The same component rebuilt: other bytes, by a custom section at its end, and the same behaviour.
 fn rebuilt(component: &[u8]) -> Vec<u8> {
@@ -77,7 +52,7 @@ async fn plugin(up: &Up, pod: &str) -> Result<Value, String> {
 
 #[tokio::test]
 async fn a_rebuilt_plugin_is_swapped_while_replicas_serve_and_a_truncated_one_is_refused() {
-    let component = agdb_component();
+    let component = guests::agdb();
     let example = example_with_file(component);
     let up = Up::start(example.path(), &[]).await;
     let before = all_ready(&up, 3).await;
@@ -116,7 +91,7 @@ async fn a_rebuilt_plugin_is_swapped_while_replicas_serve_and_a_truncated_one_is
 /// One replica beside a plugin that goes wrong in every call: the workload serves, the sidecar stays
 /// up, and the status says what is wrong.
 async fn one_replica_beside(behaviour: &str, kind: &str) {
-    let example = example_with_file(misbehaving_component());
+    let example = example_with_file(guests::misbehaving());
     let profile = std::fs::read_to_string(example.file("outrigger.yaml")).expect("it is there");
     let begin = profile.find("    settings:").expect("it has settings");
     let end = profile

@@ -1,7 +1,17 @@
 //! Real agdb servers under `outrigger up`, driven as a user drives them.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "all of this runs inside tests, where a panic is the report"
+)]
+
+mod admin;
+mod bad_input;
 mod cluster;
 mod components;
+mod guests;
+mod manifests;
+mod otlp;
 mod pods;
 mod refusals;
 mod reload;

@@ -1,68 +1,152 @@
-//! Wrong input is refused before anything runs, all of it at once, with what to do.
+//! Configurations with which agdb would do harm are refused before it starts, each with what to do.
 
+use std::fmt::Write as _;
+use std::path::Path;
 use std::time::Duration;
 
-use outrigger_tests::{Example, Up, run};
+use insta::assert_snapshot;
+use outrigger_tests::{Example, Up, eventually};
+use serde_json::Value;
 
-use crate::pods::told;
+/// Time for a sidecar to start and to render.
+const SOON: Duration = Duration::from_secs(30);
 
-#[tokio::test]
-async fn everything_wrong_with_a_profile_is_said_at_once_with_its_line() {
-    let example = Example::copy("agdb");
-    example.edit(
-        "outrigger.yaml",
-        "cluster-reasons: gate",
-        "cluster-raisons: gate",
-    );
-    example.edit("outrigger.yaml", "container: agdb", "container: 5");
-    let output = run(&["up", example.path().to_str().unwrap()]).await;
-    assert_eq!(output.code, Some(2), "{output}");
-    assert!(output.stderr.contains("cluster-raisons"), "{output}");
-    assert!(
-        output.stderr.contains("did you mean `cluster-reasons`"),
-        "{output}"
-    );
-    assert!(output.stderr.contains("workload.container"), "{output}");
-    assert!(output.stderr.contains("outrigger.yaml:"), "{output}");
+/// What the sidecars of the first `count` replicas refuse, once each has refused something.
+async fn refused(up: &Up, count: usize) -> String {
+    let mut told = String::new();
+    for ordinal in 0..count {
+        let pod = format!("agdb-{ordinal}");
+        let findings = eventually(SOON, "a render is refused", async || {
+            if up.sidecar_sockets().len() < count {
+                return Err(up.stderr());
+            }
+            let status = up.sidecar(&pod).get("/status").await;
+            let status: Value = status.map_err(|error| error.to_string())?.json();
+            let findings = status["files"]["refused"].as_array().cloned();
+            match findings.filter(|findings| !findings.is_empty()) {
+                Some(findings) => Ok(findings),
+                None => Err(status.to_string()),
+            }
+        })
+        .await;
+        writeln!(told, "{pod}").unwrap();
+        for finding in findings {
+            writeln!(told, "{}", finding.as_str().unwrap()).unwrap();
+        }
+    }
+    told
 }
 
-/// Edits the template, starts, and waits until the first replica says why it does not start.
-async fn refused_with(old: &str, new: &str, said: &str) {
-    let example = Example::copy("agdb");
-    example.edit("agdb_server.yaml", old, new);
-    let up = Up::start(example.path(), &[]).await;
-    outrigger_tests::eventually(Duration::from_secs(30), "the sidecar listens", async || {
-        if up.sidecar_sockets().len() >= 3 {
-            Ok(())
+/// Demands that no agdb runs, that none has run, and that a user of `up` sees why.
+async fn agdb_never_started(up: &Up, count: usize) {
+    let programs = up.programs();
+    let running = |name: &str| programs.iter().filter(|program| *program == name).count();
+    assert_eq!(running("agdb_server"), 0, "{programs:?}");
+    assert!(running("outrigger") > count, "{programs:?}");
+
+    let pods = eventually(SOON, "`ps` says what to do", async || {
+        let ps = up.ps().await?;
+        let pods = ps["stateful-sets"][0]["pods"].as_array().cloned();
+        let pods = pods.unwrap_or_default();
+        let advised = |pod: &&Value| pod["reasons"].to_string().contains("hint: ");
+        if pods.iter().filter(advised).count() == count {
+            Ok(pods)
         } else {
-            Err(up.stderr())
+            Err(ps.to_string())
         }
     })
     .await;
-    told(&up, "agdb-0", said, Duration::from_secs(30)).await;
-    let pods = crate::pods::pods(&up).await.expect("up answers");
-    assert!(
-        pods.iter().all(|pod| !pod.ready),
-        "agdb never started: {pods:?}"
-    );
+    for pod in pods {
+        assert_eq!(pod["phase"], "starting", "{pod}");
+        assert_eq!(pod["restarts"], 0, "{pod}");
+        let name = pod["name"].as_str().unwrap();
+        let claims = up.state().join("default/agdb/claims");
+        let claim = claims.join(format!("data-{name}"));
+        assert!(claim.is_dir(), "{}", claim.display());
+        let written = claim.join("server");
+        assert!(!written.exists(), "agdb wrote {}", written.display());
+    }
+    let logs = up.command(&["logs"]).await.success();
+    assert!(logs.contains(" outrigger │ "), "{logs}");
+    assert!(!logs.contains(" agdb │ "), "{logs}");
+}
+
+/// Says whose data a volume holds, as the plugin does.
+fn mark(state: &Path, replica: u32, ordinal: u32) {
+    let claim = state.join(format!("default/agdb/claims/data-agdb-{replica}"));
+    std::fs::create_dir_all(&claim).unwrap();
+    let marker = serde_json::json!({"service": "agdb", "ordinal": ordinal, "index": ordinal, "joined": true});
+    std::fs::write(claim.join(".outrigger-identity"), marker.to_string()).unwrap();
 }
 
 #[tokio::test]
-async fn an_empty_cluster_is_refused_before_agdb_starts_alone() {
-    refused_with("cluster: {{ plugin.cluster }}", "cluster: []", "cluster").await;
-}
-
-#[tokio::test]
-async fn an_address_at_another_ordinals_place_is_refused() {
-    refused_with(
+async fn each_wrong_configuration_is_refused_before_agdb_starts() {
+    let example = Example::copy("agdb");
+    // Each replica has a fault of its own; the last one's is in its volume.
+    example.edit(
+        "agdb_server.yaml",
         "address: {{ plugin.address }}",
-        "address: {{ plugin.address | replace(\"agdb-0\", \"agdb-1\") }}",
-        "address",
-    )
-    .await;
+        "address: {{ plugin.address | replace('agdb-2', 'agdb-1') | replace('agdb-3.', '{id}.') }}",
+    );
+    example.edit(
+        "agdb_server.yaml",
+        "cluster: {{ plugin.cluster }}",
+        "{% if self.ordinal == 0 %}cluster: []\n\
+         {% elif self.ordinal == 1 %}cluster: [{{ replicas[:2] | urls('http', 3000) | join(', ') }}]\n\
+         {% elif self.ordinal == 4 %}cluster:\n{% for url in replicas[:2] | urls('http', 3000) %}  - {{ url }}\n{% endfor %}\
+         {% else %}cluster: {{ plugin.cluster }}\n{% endif %}",
+    );
+    example.edit(
+        "agdb_server.yaml",
+        "log_level: INFO",
+        "{% if self.ordinal == 5 %}log_levle{% else %}log_level{% endif %}: INFO",
+    );
+    let state = tempfile::tempdir().unwrap();
+    mark(state.path(), 6, 2);
+    let up = Up::start_with(example.path(), state, &["--replicas", "7"]).await;
+    assert_snapshot!(refused(&up, 7).await, @r"
+    agdb-0
+    error: /agdb/agdb_server.yaml:13: `cluster` is empty: agdb would run as a server of its own, though 7 replicas are wanted
+      hint: write `cluster: {{ plugin.cluster }}` and `address: {{ plugin.address }}`
+    agdb-1
+    error: /agdb/agdb_server.yaml:13: `cluster` has 2 of 7 replicas
+      hint: write `cluster: {{ plugin.cluster }}` and `address: {{ plugin.address }}`
+    agdb-2
+    error: /agdb/agdb_server.yaml:3: http://agdb-1.agdb.default.svc.cluster.local:3000 stands at place 1 of `cluster`, and this replica's place is 2: it would take another's identity
+      hint: write `cluster: {{ plugin.cluster }}` and `address: {{ plugin.address }}`
+    agdb-3
+    error: /agdb/agdb_server.yaml:3: `{id}` in `address` was not filled in, and agdb expands nothing itself
+      hint: check the `syntax` of the template: jinja takes `{{ … }}`, placeholders `{id}`, env `${…}`
+    agdb-4
+    error: /agdb/agdb_server.yaml:13: `cluster` is empty: agdb would run as a server of its own, though 7 replicas are wanted
+      hint: write `cluster: {{ plugin.cluster }}` and `address: {{ plugin.address }}`
+    error: /agdb/agdb_server.yaml:14: agdb takes no block lists
+      hint: write the list on one line: `cluster: [http://a:3000, http://b:3000]`
+    error: /agdb/agdb_server.yaml:15: agdb takes no block lists
+      hint: write the list on one line: `cluster: [http://a:3000, http://b:3000]`
+    agdb-5
+    error: /agdb/agdb_server.yaml:5: agdb has no key `log_levle`
+      hint: did you mean `log_level`?
+    agdb-6
+    error: /agdb/agdb_server.yaml: the data folder is that of ordinal 2 and this is ordinal 6
+      hint: give this replica its own volume; if the data shall be its own, remove `.outrigger-identity` from the volume `data`
+    ");
+    agdb_never_started(&up, 7).await;
 }
 
 #[tokio::test]
-async fn a_key_that_agdb_does_not_know_is_refused_with_the_one_that_was_meant() {
-    refused_with("log_level: INFO", "log_levle: INFO", "log_level").await;
+async fn a_pepper_that_has_not_16_bytes_is_refused_before_agdb_starts() {
+    let example = Example::copy("agdb");
+    example.edit(
+        "kustomization.yaml",
+        "pepper=0123456789abcdef",
+        "pepper=0123456789",
+    );
+    let up = Up::start(example.path(), &["--replicas", "1"]).await;
+    assert_snapshot!(refused(&up, 1).await, @r"
+    agdb-0
+    error: /agdb/agdb_server.yaml:9: the pepper has 10 bytes and agdb takes exactly 16
+      hint: put exactly 16 bytes into the file; losing or changing it makes all passwords invalid
+    ");
+    agdb_never_started(&up, 1).await;
 }
