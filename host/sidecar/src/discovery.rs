@@ -16,6 +16,7 @@ use std::time::Duration;
 use outrigger_peers::{Change, Identity, Ordinal, PeerSet, ReplicaName, Source, Staleness};
 use outrigger_profile::{Discovery, DiscoverySource, FixedPeer, Profile};
 use outrigger_shutdown::Shutdown;
+use outrigger_telemetry::names;
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
@@ -25,6 +26,7 @@ use self::dns::Dns;
 pub use self::dns::DnsServers;
 use self::settle::{Settle, is_complete};
 use crate::config::{Config, PodManagement};
+use crate::metrics::Recorder;
 use crate::reload::{FolderWatch, Loaded};
 use crate::timeline::{Timeline, unix_ms};
 
@@ -42,6 +44,8 @@ pub struct DiscoverySetup {
     pub config: Arc<Config>,
     /// Which DNS servers are asked.
     pub servers: DnsServers,
+    /// Where look-ups that fail are counted.
+    pub recorder: Recorder,
 }
 
 /// The set that is known before anything was learnt; what the channel of [`run`] starts with.
@@ -116,7 +120,7 @@ async fn observe(
         }
         (DiscoverySource::Auto, Some(folder)) => {
             let desired = settings.replicas;
-            observe_local(folder, identity, desired, memory, observed).await;
+            observe_local(folder, identity, desired, memory, observed, &setup.recorder).await;
         }
         (DiscoverySource::Auto | DiscoverySource::Dns, _) => {
             observe_dns(setup, settings, identity, memory, observed).await;
@@ -131,7 +135,7 @@ async fn observe_dns(
     mut memory: PeerSet,
     observed: mpsc::Sender<PeerSet>,
 ) {
-    let mut client = Dns::new(setup.servers.clone(), false);
+    let mut client = Dns::new(setup.servers.clone(), false, setup.recorder.clone());
     let mut look = DnsLook {
         identity,
         start: setup.config.start,
@@ -143,7 +147,11 @@ async fn observe_dns(
     loop {
         let set = match client.refresh().await {
             Ok(()) => look.round(&client, &memory).await,
-            Err(reason) => stale(&memory, reason),
+            Err(reason) => {
+                let labels = [("source", "dns"), ("kind", "no-server")];
+                setup.recorder.count(names::DISCOVERY_FAILURES, &labels);
+                stale(&memory, reason)
+            }
         };
         memory.clone_from(&set);
         let complete = is_complete(&set) && set.stale.is_none();
@@ -273,7 +281,7 @@ async fn observe_fixed(
     mut memory: PeerSet,
     observed: mpsc::Sender<PeerSet>,
 ) {
-    let mut client = Dns::new(setup.servers.clone(), true);
+    let mut client = Dns::new(setup.servers.clone(), true, setup.recorder.clone());
     let expected = fixed_set(&identity, setup.config.start, peers);
     let by_ordinal = || {
         peers
@@ -352,13 +360,18 @@ async fn observe_local(
     desired: Option<u32>,
     mut memory: PeerSet,
     observed: mpsc::Sender<PeerSet>,
+    recorder: &Recorder,
 ) {
     let mut watch = FolderWatch::new();
     loop {
         watch.set([folder]);
         let set = match local::read(folder).await {
             Ok(file) => local::view(&file, identity.clone(), desired, unix_ms()),
-            Err(error) => stale(&memory, chain(&error)),
+            Err(error) => {
+                let labels = [("source", "local"), ("kind", "unreadable")];
+                recorder.count(names::DISCOVERY_FAILURES, &labels);
+                stale(&memory, chain(&error))
+            }
         };
         memory.clone_from(&set);
         if observed.send(set).await.is_err() {

@@ -257,7 +257,7 @@ impl Sidecar {
                 reload: reload_handle,
                 render: render_handle,
             }),
-            recorder,
+            recorder: recorder.clone(),
             tasks: tasks.clone(),
         })
         .await?;
@@ -272,6 +272,7 @@ impl Sidecar {
                 DiscoverySetup {
                     config: Arc::clone(&config),
                     servers: DnsServers::default(),
+                    recorder: recorder.clone(),
                 },
                 loaded.clone(),
                 peers_sender,

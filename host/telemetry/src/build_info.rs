@@ -7,7 +7,8 @@ use serde::Serialize;
 pub struct BuildInfo {
     /// The workspace's version.
     pub version: &'static str,
-    /// The commit, where the build was told by the variable `OUTRIGGER_REVISION`; empty otherwise.
+    /// The commit: of a release build from a checkout, or as the variable `OUTRIGGER_REVISION` told the
+    /// build; empty otherwise.
     pub revision: &'static str,
     /// `x86_64-linux` and the like.
     pub target: &'static str,

@@ -13,9 +13,11 @@ use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{RData, RecordType};
 use hickory_resolver::system_conf::parse_resolv_conf;
+use outrigger_telemetry::names;
 
 use super::answers::{Answer, Reply};
 use crate::limits;
+use crate::metrics::Recorder;
 
 /// Which servers are asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,17 +42,20 @@ pub(crate) struct Dns {
     /// The configuration that the present resolver was made from.
     made_from: Vec<u8>,
     resolver: Option<TokioResolver>,
+    recorder: Recorder,
 }
 
 impl Dns {
     /// A client; `hosts_file` says whether `/etc/hosts` counts. It must not for the names of replicas:
-    /// the kubelet writes a pod's own name into it, whether DNS knows the pod or not.
-    pub(crate) fn new(servers: DnsServers, hosts_file: bool) -> Self {
+    /// the kubelet writes a pod's own name into it, whether DNS knows the pod or not. Look-ups that fail
+    /// are counted by `recorder`.
+    pub(crate) fn new(servers: DnsServers, hosts_file: bool, recorder: Recorder) -> Self {
         Self {
             servers,
             hosts_file,
             made_from: Vec::new(),
             resolver: None,
+            recorder,
         }
     }
 
@@ -129,7 +134,7 @@ impl Dns {
                 }
             }
             Err(Miss::Denied) => Reply::Nothing,
-            Err(Miss::Failed(why)) => Reply::Failed(why),
+            Err(Miss::Failed(_, why)) => Reply::Failed(why),
         }
     }
 
@@ -151,15 +156,27 @@ impl Dns {
     }
 
     async fn lookup(&self, name: &str, kind: RecordType) -> Result<Vec<RData>, Miss> {
+        let found = self.ask(name, kind).await;
+        if let Err(Miss::Failed(kind, _)) = &found {
+            self.recorder.count(
+                names::DISCOVERY_FAILURES,
+                &[("source", "dns"), ("kind", kind)],
+            );
+        }
+        found
+    }
+
+    async fn ask(&self, name: &str, kind: RecordType) -> Result<Vec<RData>, Miss> {
         let Some(resolver) = &self.resolver else {
-            return Err(Miss::Failed("there is no DNS server to ask".to_owned()));
+            let why = "there is no DNS server to ask".to_owned();
+            return Err(Miss::Failed("no-server", why));
         };
         let asked = tokio::time::timeout(limits::DNS_TIMEOUT, resolver.lookup(name, kind)).await;
         match asked {
-            Err(_) | Ok(Err(NetError::Timeout)) => Err(Miss::Failed(format!(
-                "no answer within {} s",
-                limits::DNS_TIMEOUT.as_secs()
-            ))),
+            Err(_) | Ok(Err(NetError::Timeout)) => Err(Miss::Failed(
+                "timeout",
+                format!("no answer within {} s", limits::DNS_TIMEOUT.as_secs()),
+            )),
             Ok(Ok(lookup)) => Ok(lookup
                 .answers()
                 .iter()
@@ -167,12 +184,10 @@ impl Dns {
                 .collect()),
             Ok(Err(NetError::Dns(DnsError::NoRecordsFound(none)))) => match none.response_code {
                 ResponseCode::NXDomain | ResponseCode::NoError => Err(Miss::Denied),
-                code => Err(Miss::Failed(format!("the server answered {code}"))),
+                code => Err(answered(code)),
             },
-            Ok(Err(NetError::Dns(DnsError::ResponseCode(code)))) => {
-                Err(Miss::Failed(format!("the server answered {code}")))
-            }
-            Ok(Err(error)) => Err(Miss::Failed(error.to_string())),
+            Ok(Err(NetError::Dns(DnsError::ResponseCode(code)))) => Err(answered(code)),
+            Ok(Err(error)) => Err(Miss::Failed("network", error.to_string())),
         }
     }
 }
@@ -181,8 +196,18 @@ impl Dns {
 enum Miss {
     /// A server said so.
     Denied,
-    /// Nobody said anything that can be believed.
-    Failed(String),
+    /// Nobody said anything that can be believed: the kind for metrics, and a sentence.
+    Failed(&'static str, String),
+}
+
+/// A server that says that it cannot tell.
+fn answered(code: ResponseCode) -> Miss {
+    let kind = match code {
+        ResponseCode::ServFail => "server-failure",
+        ResponseCode::Refused => "refused",
+        _ => "bad-answer",
+    };
+    Miss::Failed(kind, format!("the server answered {code}"))
 }
 
 /// A server at an address with its port, over UDP and TCP.

@@ -81,13 +81,17 @@ async fn verdict(before: &HealthReport, patience: Patience, life: Life) -> Optio
         }
         std::future::pending::<()>().await;
     };
-    let verdict = tokio::select! {
-        biased;
-        () = live => None,
-        verdict = watched.verdict(None) => Some(verdict),
-        () = tokio::time::sleep(Duration::from_hours(1)) => None,
+    let lived = async {
+        tokio::select! {
+            biased;
+            () = live => unreachable!("it lives on"),
+            verdict = watched.verdict(None) => verdict,
+        }
     };
-    verdict.map(|verdict| (began.elapsed().as_secs(), verdict))
+    let verdict = tokio::time::timeout(Duration::from_hours(1), lived).await;
+    verdict
+        .ok()
+        .map(|verdict| (began.elapsed().as_secs(), verdict))
 }
 
 fn back(why: &str) -> Verdict {

@@ -10,8 +10,10 @@ use outrigger_profile::{Discovery, DiscoverySource, Findings, FixedPeer};
 use outrigger_shutdown::Shutdown;
 use outrigger_sidecar::config::Config;
 use outrigger_sidecar::discovery::{DiscoverySetup, DnsServers, initial, run};
+use outrigger_sidecar::metrics::Recorder;
 use outrigger_sidecar::reload::Loaded;
 use outrigger_sidecar::timeline::Timeline;
+use outrigger_telemetry::names;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -45,6 +47,7 @@ struct Running {
     peers: watch::Receiver<Arc<PeerSet>>,
     loaded: watch::Sender<Arc<Loaded>>,
     timeline: Timeline,
+    recorder: Recorder,
     shutdown: Shutdown,
     tasks: JoinSet<()>,
 }
@@ -60,7 +63,12 @@ fn start(variables: &[(&str, &str)], servers: DnsServers, loaded: Arc<Loaded>) -
     let (out, peers) = watch::channel(Arc::new(initial(&config, &loaded.profile)));
     let (loaded, profiles) = watch::channel(loaded);
     let (timeline, shutdown) = (Timeline::in_memory(), Shutdown::new());
-    let setup = DiscoverySetup { config, servers };
+    let recorder = Recorder::new();
+    let setup = DiscoverySetup {
+        config,
+        servers,
+        recorder: recorder.clone(),
+    };
     let mut tasks = JoinSet::new();
     tasks.spawn(run(
         setup,
@@ -73,6 +81,7 @@ fn start(variables: &[(&str, &str)], servers: DnsServers, loaded: Arc<Loaded>) -
         peers,
         loaded,
         timeline,
+        recorder,
         shutdown,
         tasks,
     }
@@ -84,6 +93,16 @@ fn dns(server: &FakeDns, variables: &[(&str, &str)]) -> Running {
 }
 
 impl Running {
+    /// How many look-ups failed like this.
+    fn failures(&self, source: &str, kind: &str) -> u64 {
+        let labels = vec![("source", source.to_owned()), ("kind", kind.to_owned())];
+        let counted = self.recorder.recorded().counters;
+        counted
+            .get(&(names::DISCOVERY_FAILURES, labels))
+            .copied()
+            .unwrap_or_default()
+    }
+
     /// The first snapshot that is as described.
     async fn until(&mut self, what: &str, fits: impl FnMut(&Arc<PeerSet>) -> bool) -> Arc<PeerSet> {
         let found = tokio::time::timeout(Duration::from_secs(20), self.peers.wait_for(fits))
@@ -165,6 +184,7 @@ async fn a_server_that_fails_never_shrinks_the_set_and_is_told() {
     let stale = set.stale.as_ref().unwrap();
     assert!(stale.since_unix_ms > 0);
     assert!(stale.reason.contains("db-1."), "{}", stale.reason);
+    assert!(running.failures("dns", "server-failure") > 0);
     server.fail(&name(1), false);
     running
         .until("the recovery", |set| set.stale.is_none())
@@ -186,6 +206,7 @@ async fn a_server_that_is_silent_counts_as_unknown() {
         Some(Phase::Unknown | Phase::Pending)
     ));
     assert!(set.replicas.contains_key(&Ordinal(1)));
+    assert!(running.failures("dns", "timeout") > 0);
     running.end().await;
 }
 
@@ -328,6 +349,7 @@ async fn the_local_modes_file_is_followed_and_a_broken_one_keeps_the_last() {
         .until("the broken file", |set| set.stale.is_some())
         .await;
     assert_eq!(set.seen(), 3);
+    assert!(running.failures("local", "unreadable") > 0);
     write_cluster(folder.path(), &cluster(5));
     let set = running.until("the scale-up", |set| set.seen() == 5).await;
     assert!(set.stale.is_none());
