@@ -263,6 +263,57 @@ fn whatever_keeps_a_stateful_set_from_running_is_told_with_its_place_and_a_remed
 }
 
 #[test]
+fn what_a_profile_needs_and_does_not_find_is_told_at_once() {
+    let set = changed(
+        "{labels: {app: db}}",
+        "{labels: {app: db, outrigger.dev/inject: 'true'}, annotations: {outrigger.dev/profile: p}}",
+    )
+    .replace(
+        "      containers:\n",
+        "      volumes: [{name: keys, secret: {secretName: keyz}}, {name: conf, configMap: {name: conf}}]\n      \
+         containers:\n",
+    );
+    let told = |profile: &str| {
+        let (_, told) = findings(&[
+            (
+                "kustomization.yaml",
+                "resources: [db.yaml]\nconfigMapGenerator: [{name: p, files: [outrigger.yaml, db.conf]}]\n\
+                 secretGenerator: [{name: keys, literals: [a=b]}]\n",
+            ),
+            ("db.yaml", &set),
+            ("db.conf", "a"),
+            ("outrigger.yaml", profile),
+        ]);
+        told
+    };
+    let of_the_pod = [
+        "error: db.yaml:16: spec.template.spec.volumes[0].secret: there is no Secret `keyz` in the namespace \
+         default\n  hint: did you mean `keys`?",
+        "error: db.yaml:16: spec.template.spec.volumes[1].configMap: there is no ConfigMap `conf` in the \
+         namespace default\n  hint: add it, or say `optional: true`",
+    ];
+    let head = "apiVersion: outrigger.dev/v1alpha1\nkind: Profile\nmetadata: {name: db}\nspec:\n";
+    let lost = format!(
+        "{head}  workload: {{container: dbs, ports: {{api: 80}}}}\n  secrets: [key]\n  files:\n    - \
+         template: db.cnf\n      path: /db/db.conf\n"
+    );
+    let of_the_profile = [
+        "error: outrigger.yaml:8: spec.files[0].template: the ConfigMap `p` has no key `db.cnf`\n  hint: did you \
+         mean `db.conf`?",
+        "error: outrigger.yaml:5: spec.workload.container: the pod template has no container `dbs`\n  hint: it \
+         has db",
+        "error: outrigger.yaml:6: spec.secrets.key: there is no Secret `key` in the namespace default\n  hint: \
+         did you mean `keys`?",
+    ];
+    assert_eq!(told(&lost), [&of_the_pod[..], &of_the_profile[..]].concat());
+    let unknown = format!("{head}  workload: {{contaner: db, ports: {{api: 80}}}}\n");
+    let of_the_keys = [
+        "error: outrigger.yaml:5: spec.workload.contaner: unknown key\n  hint: did you mean `container`?",
+    ];
+    assert_eq!(told(&unknown), [&of_the_pod[..], &of_the_keys[..]].concat());
+}
+
+#[test]
 fn a_kustomization_that_leads_back_to_itself_or_nowhere_is_refused() {
     let (_, told) = findings(&[
         (
