@@ -7,12 +7,14 @@
 pub mod certificate;
 pub mod annotation;
 mod builtin;
+pub mod cluster;
 mod decide;
 mod decision;
 mod entropy;
 mod explain;
 pub mod facts;
 mod injection;
+pub mod manifest;
 mod patch;
 mod pod;
 mod quantity;

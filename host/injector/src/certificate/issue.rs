@@ -17,11 +17,22 @@ pub struct EcdsaIssuer;
 
 impl Issuer for EcdsaIssuer {
     fn authority(&self, validity: Validity) -> Result<Authority, IssueError> {
-        authority(validity).map_err(|source| IssueError { what: "authority", source })
+        authority(validity).map_err(|source| IssueError {
+            what: "authority",
+            source,
+        })
     }
 
-    fn leaf(&self, authority: &Authority, names: &[String], validity: Validity) -> Result<Leaf, IssueError> {
-        leaf(authority, names, validity).map_err(|source| IssueError { what: "certificate", source })
+    fn leaf(
+        &self,
+        authority: &Authority,
+        names: &[String],
+        validity: Validity,
+    ) -> Result<Leaf, IssueError> {
+        leaf(authority, names, validity).map_err(|source| IssueError {
+            what: "certificate",
+            source,
+        })
     }
 }
 
@@ -33,7 +44,10 @@ fn authority(validity: Validity) -> Result<Authority, Failure> {
     // Names differ, so that a verifier that holds several never takes one for the other.
     let mut number = [0; 8];
     getrandom::fill(&mut number).map_err(|error| error.to_string())?;
-    let name = format!("outrigger webhook authority {:016x}", u64::from_be_bytes(number));
+    let name = format!(
+        "outrigger webhook authority {:016x}",
+        u64::from_be_bytes(number)
+    );
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, name);
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
@@ -52,7 +66,9 @@ fn leaf(authority: &Authority, names: &[String], validity: Validity) -> Result<L
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
     let mut params = params(validity, names.to_vec())?;
     params.distinguished_name = DistinguishedName::new();
-    params.distinguished_name.push(DnType::CommonName, "outrigger webhook");
+    params
+        .distinguished_name
+        .push(DnType::CommonName, "outrigger webhook");
     params.use_authority_key_identifier_extension = true;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];

@@ -67,7 +67,12 @@ pub(crate) fn parse(der: &[u8]) -> Result<X509Certificate<'_>, PemError> {
 pub(crate) fn facts(der: &[u8]) -> Result<Facts, PemError> {
     let certificate = parse(der)?;
     let mut names: Vec<String> = match certificate.subject_alternative_name() {
-        Ok(Some(names)) => names.value.general_names.iter().filter_map(dns_name).collect(),
+        Ok(Some(names)) => names
+            .value
+            .general_names
+            .iter()
+            .filter_map(dns_name)
+            .collect(),
         _ => Vec::new(),
     };
     names.sort();
@@ -114,10 +119,17 @@ pub(crate) fn encode(label: &str, der: &[u8]) -> String {
     // 48 bytes make a line of 64 characters.
     for line in der.chunks(48) {
         for group in line.chunks(3) {
-            let bits = group.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - group.len()));
+            let bits = group
+                .iter()
+                .fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte))
+                << (8 * (3 - group.len()));
             for digit in 0..4 {
                 let index = (bits >> (18 - 6 * digit)) & 63;
-                text.push(if digit > group.len() { '=' } else { char::from(DIGITS[index as usize]) });
+                text.push(if digit > group.len() {
+                    '='
+                } else {
+                    char::from(DIGITS[index as usize])
+                });
             }
         }
         text.push('\n');

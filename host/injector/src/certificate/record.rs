@@ -28,6 +28,9 @@ const OLD: &str = "old-ca.crt";
 /// Times.
 const STATE: &str = "state.json";
 
+/// Every key that is ours.
+pub(crate) const KEYS: [&str; 8] = [LEAF, LEAF_KEY, CA, CA_KEY, NEXT, NEXT_KEY, OLD, STATE];
+
 /// The data of a Secret.
 pub type Data = BTreeMap<String, ByteString>;
 
@@ -70,7 +73,8 @@ struct Times {
 /// The data for a record; exactly these keys are ours.
 pub fn write(state: &State) -> Data {
     let mut data = Data::new();
-    let mut put = |key: &str, text: &str| data.insert(key.to_owned(), ByteString(text.as_bytes().to_vec()));
+    let mut put =
+        |key: &str, text: &str| data.insert(key.to_owned(), ByteString(text.as_bytes().to_vec()));
     put(LEAF, &state.leaf.pem);
     put(LEAF_KEY, &state.leaf.key.0);
     put(CA, &state.signing.certificate.pem);
@@ -80,7 +84,14 @@ pub fn write(state: &State) -> Data {
         put(NEXT_KEY, &next.key.0);
     }
     if !state.retired.is_empty() {
-        put(OLD, &state.retired.iter().map(|old| &*old.certificate.pem).collect::<String>());
+        put(
+            OLD,
+            &state
+                .retired
+                .iter()
+                .map(|old| &*old.certificate.pem)
+                .collect::<String>(),
+        );
     }
     let times = Times {
         signed_until: state.signing.signed_until.map(seconds),
@@ -110,8 +121,14 @@ pub fn read(data: &Data) -> Result<Option<State>, RecordError> {
     let signing = authority(data, CA, CA_KEY)?;
     let leaf = leaf(data, &signing)?;
     // Without a word about it, the leaf that is there is the last one.
-    let signed_until = times.signed_until.map_or(leaf.validity.until, time).max(leaf.validity.until);
-    let next = data.contains_key(NEXT).then(|| authority(data, NEXT, NEXT_KEY)).transpose()?;
+    let signed_until = times
+        .signed_until
+        .map_or(leaf.validity.until, time)
+        .max(leaf.validity.until);
+    let next = data
+        .contains_key(NEXT)
+        .then(|| authority(data, NEXT, NEXT_KEY))
+        .transpose()?;
     let old = data.get(OLD).map_or(&[][..], |text| &text.0);
     let retired = authorities(old)
         .map_err(|source| RecordError::Broken { key: OLD, source })?
@@ -125,7 +142,10 @@ pub fn read(data: &Data) -> Result<Option<State>, RecordError> {
         })
         .collect();
     Ok(Some(State {
-        signing: Authority { signed_until: Some(signed_until), ..signing },
+        signing: Authority {
+            signed_until: Some(signed_until),
+            ..signing
+        },
         next,
         retired,
         leaf,
@@ -137,7 +157,10 @@ pub(crate) fn authorities(text: &[u8]) -> Result<Vec<CaCertificate>, PemError> {
     let mut found: Vec<CaCertificate> = Vec::new();
     for der in pem::certificates(text)? {
         let one = pem::authority(&der)?;
-        if found.iter().all(|other| other.fingerprint != one.fingerprint) {
+        if found
+            .iter()
+            .all(|other| other.fingerprint != one.fingerprint)
+        {
             found.push(one);
         }
     }
@@ -145,16 +168,26 @@ pub(crate) fn authorities(text: &[u8]) -> Result<Vec<CaCertificate>, PemError> {
 }
 
 fn text<'a>(data: &'a Data, key: &'static str) -> Result<&'a [u8], RecordError> {
-    data.get(key).map(|value| &value.0[..]).ok_or(RecordError::Missing(key))
+    data.get(key)
+        .map(|value| &value.0[..])
+        .ok_or(RecordError::Missing(key))
 }
 
 /// A certificate and its key, which belong together.
-fn pair(data: &Data, key: &'static str, private: &'static str) -> Result<(Vec<u8>, pem::Facts, PrivateKey), RecordError> {
+fn pair(
+    data: &Data,
+    key: &'static str,
+    private: &'static str,
+) -> Result<(Vec<u8>, pem::Facts, PrivateKey), RecordError> {
     let broken = |source| RecordError::Broken { key, source };
-    let der = pem::certificates(text(data, key)?).map_err(broken)?.into_iter().next();
+    let der = pem::certificates(text(data, key)?)
+        .map_err(broken)?
+        .into_iter()
+        .next();
     let der = der.ok_or(broken(PemError::Empty))?.to_vec();
     let facts = pem::facts(&der).map_err(broken)?;
-    let secret = std::str::from_utf8(text(data, private)?).map_err(|_| RecordError::Mismatch(private))?;
+    let secret =
+        std::str::from_utf8(text(data, private)?).map_err(|_| RecordError::Mismatch(private))?;
     let pair = rcgen::KeyPair::from_pem(secret).map_err(|_| RecordError::Mismatch(private))?;
     if rcgen::PublicKeyData::subject_public_key_info(&pair) != facts.public_key {
         return Err(RecordError::Mismatch(private));
@@ -162,10 +195,18 @@ fn pair(data: &Data, key: &'static str, private: &'static str) -> Result<(Vec<u8
     Ok((der, facts, PrivateKey(Arc::from(secret))))
 }
 
-fn authority(data: &Data, key: &'static str, private: &'static str) -> Result<Authority, RecordError> {
+fn authority(
+    data: &Data,
+    key: &'static str,
+    private: &'static str,
+) -> Result<Authority, RecordError> {
     let (der, _, secret) = pair(data, key, private)?;
     let certificate = pem::authority(&der).map_err(|source| RecordError::Broken { key, source })?;
-    Ok(Authority { certificate, key: secret, signed_until: None })
+    Ok(Authority {
+        certificate,
+        key: secret,
+        signed_until: None,
+    })
 }
 
 fn leaf(data: &Data, signing: &Authority) -> Result<Leaf, RecordError> {
@@ -175,7 +216,10 @@ fn leaf(data: &Data, signing: &Authority) -> Result<Leaf, RecordError> {
     let issuer = issuer.first().ok_or(broken(PemError::Empty))?;
     let issuer = pem::parse(issuer).map_err(broken)?;
     let certificate = pem::parse(&der).map_err(broken)?;
-    if certificate.verify_signature(Some(issuer.public_key())).is_err() {
+    if certificate
+        .verify_signature(Some(issuer.public_key()))
+        .is_err()
+    {
         return Err(RecordError::Unsigned);
     }
     Ok(Leaf {
@@ -189,12 +233,16 @@ fn leaf(data: &Data, signing: &Authority) -> Result<Leaf, RecordError> {
 }
 
 fn seconds(time: SystemTime) -> u64 {
-    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+    time.duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs()
 }
 
 fn time(seconds: u64) -> SystemTime {
     // Beyond what a clock can hold is as good as the beginning: nothing of ours ends there.
-    UNIX_EPOCH.checked_add(Duration::from_secs(seconds)).unwrap_or(UNIX_EPOCH)
+    UNIX_EPOCH
+        .checked_add(Duration::from_secs(seconds))
+        .unwrap_or(UNIX_EPOCH)
 }
 
 #[cfg(test)]
@@ -205,7 +253,10 @@ mod tests {
     use crate::certificate::state::Validity;
 
     fn validity() -> Validity {
-        Validity { from: time(1_800_000_000), until: time(1_900_000_000) }
+        Validity {
+            from: time(1_800_000_000),
+            until: time(1_900_000_000),
+        }
     }
 
     fn state() -> State {
@@ -217,7 +268,10 @@ mod tests {
         State {
             signing,
             next: Some(EcdsaIssuer.authority(validity()).unwrap()),
-            retired: vec![Retired { certificate: old, until: time(1_850_000_000) }],
+            retired: vec![Retired {
+                certificate: old,
+                until: time(1_850_000_000),
+            }],
             leaf,
         }
     }
@@ -237,8 +291,14 @@ mod tests {
             mixed.insert(key.to_owned(), other[key].clone());
             read(&mixed).unwrap_err().to_string()
         };
-        assert_eq!(message(LEAF_KEY), "the key `tls.key` is not the private key of its certificate");
-        assert_eq!(message(CA_KEY), "the key `ca.key` is not the private key of its certificate");
+        assert_eq!(
+            message(LEAF_KEY),
+            "the key `tls.key` is not the private key of its certificate"
+        );
+        assert_eq!(
+            message(CA_KEY),
+            "the key `ca.key` is not the private key of its certificate"
+        );
         let mut mixed = one.clone();
         for key in [LEAF, LEAF_KEY] {
             mixed.insert(key.to_owned(), other[key].clone());

@@ -63,7 +63,10 @@ impl Policy {
 
     fn leaf_due(&self, leaf: &Leaf, now: SystemTime) -> bool {
         leaf.validity.left(now) <= self.leaf_life / 3
-            || self.names.iter().any(|name| leaf.names.binary_search(name).is_err())
+            || self
+                .names
+                .iter()
+                .any(|name| leaf.names.binary_search(name).is_err())
     }
 
     /// Whether leaves that are worth their while can be signed by it.
@@ -99,6 +102,24 @@ pub enum Step {
     Rest,
 }
 
+impl Step {
+    /// For the log.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Begin(_) => "begin",
+            Self::Restore => "restore",
+            Self::Adopt(_) => "adopt",
+            Self::Replace => "replace",
+            Self::RenewLeaf => "renew-leaf",
+            Self::Introduce => "introduce",
+            Self::Promote => "promote",
+            Self::Trust(_) => "trust",
+            Self::Forget => "forget",
+            Self::Rest => "rest",
+        }
+    }
+}
+
 /// What was read, in this order: the bundle, then the record.
 #[derive(Debug, Clone, Copy)]
 pub struct Seen<'a> {
@@ -124,7 +145,9 @@ pub fn step(policy: &Policy, seen: &Seen<'_>) -> Step {
         };
     };
     let settled = |authority: &CaCertificate| {
-        seen.trust.held(&authority.fingerprint).is_some_and(|held| held >= policy.settle)
+        seen.trust
+            .held(&authority.fingerprint)
+            .is_some_and(|held| held >= policy.settle)
     };
     let next = state.next.as_ref().map(|next| &next.certificate);
     let signing = &state.signing.certificate;
@@ -146,27 +169,29 @@ pub fn step(policy: &Policy, seen: &Seen<'_>) -> Step {
         let wanted: Vec<&CaCertificate> = state.trusted(now).collect();
         let same = bundle.partly.is_empty()
             && bundle.trusted.len() == wanted.len()
-            && bundle.trusted.iter().zip(&wanted).all(|(is, want)| is.fingerprint == want.fingerprint);
+            && bundle
+                .trusted
+                .iter()
+                .zip(&wanted)
+                .all(|(is, want)| is.fingerprint == want.fingerprint);
         if !bundle.clean || !same {
             return Step::Trust(wanted.into_iter().cloned().collect());
         }
     }
     match next {
-        Some(next) if policy.can_sign(next, now) => {
-            if settled(next) {
-                return Step::Promote;
-            }
-        }
-        Some(_) => return Step::Introduce,
+        Some(next) if !policy.can_sign(next, now) => return Step::Introduce,
+        Some(next) if settled(next) => return Step::Promote,
         None if signing.validity.left(now) <= policy.ca_life / 3 => return Step::Introduce,
-        None => {}
+        _ => {}
     }
     if policy.leaf_due(&state.leaf, now) && policy.can_sign(signing, now) {
         return Step::RenewLeaf;
     }
     let gone = |old: &super::state::Retired| {
         now >= old.until
-            && seen.bundle.is_some_and(|bundle| !bundle.mentions(&old.certificate.fingerprint))
+            && seen
+                .bundle
+                .is_some_and(|bundle| !bundle.mentions(&old.certificate.fingerprint))
     };
     if state.retired.iter().any(gone) {
         return Step::Forget;
@@ -179,15 +204,28 @@ fn begin(policy: &Policy, seen: &Seen<'_>) -> Step {
     let strangers = unknown(seen, None);
     let waited = strangers
         .iter()
-        .filter(|one| seen.bundle.is_some_and(|bundle| bundle.trusts(&one.fingerprint)))
-        .all(|one| seen.trust.held(&one.fingerprint).is_some_and(|held| held >= policy.settle / 5));
-    if waited { Step::Begin(strangers) } else { Step::Rest }
+        .filter(|one| {
+            seen.bundle
+                .is_some_and(|bundle| bundle.trusts(&one.fingerprint))
+        })
+        .all(|one| {
+            seen.trust
+                .held(&one.fingerprint)
+                .is_some_and(|held| held >= policy.settle / 5)
+        });
+    if waited {
+        Step::Begin(strangers)
+    } else {
+        Step::Rest
+    }
 }
 
 /// Authorities that the bundle trusts and the record does not know, as many as can be kept, the newest
 /// ones first. Those that have run out protect nobody.
 fn unknown(seen: &Seen<'_>, state: Option<&State>) -> Vec<CaCertificate> {
-    let Some(bundle) = seen.bundle else { return Vec::new() };
+    let Some(bundle) = seen.bundle else {
+        return Vec::new();
+    };
     let room = RETIRED_MAX.saturating_sub(state.map_or(0, |state| state.retired.len()));
     let mut strangers: Vec<CaCertificate> = bundle
         .all()
@@ -201,7 +239,14 @@ fn unknown(seen: &Seen<'_>, state: Option<&State>) -> Vec<CaCertificate> {
 }
 
 /// Whether a replica that serves `serving` takes the leaf that the record offers.
-pub fn takes(policy: &Policy, now: SystemTime, serving: Option<&Leaf>, offered: &Leaf, bundle: Option<&Bundle>, trust: &Trust) -> bool {
+pub fn takes(
+    policy: &Policy,
+    now: SystemTime,
+    serving: Option<&Leaf>,
+    offered: &Leaf,
+    bundle: Option<&Bundle>,
+    trust: &Trust,
+) -> bool {
     let Some(serving) = serving else { return true };
     if serving.fingerprint == offered.fingerprint || !policy.usable(offered, now) {
         return false;
@@ -209,7 +254,9 @@ pub fn takes(policy: &Policy, now: SystemTime, serving: Option<&Leaf>, offered: 
     let trusted = |leaf: &Leaf| bundle.is_some_and(|bundle| bundle.trusts(&leaf.issuer));
     !policy.usable(serving, now)
         || serving.issuer == offered.issuer
-        || trust.held(&offered.issuer).is_some_and(|held| held >= policy.settle)
+        || trust
+            .held(&offered.issuer)
+            .is_some_and(|held| held >= policy.settle)
         || (!trusted(serving) && trusted(offered))
 }
 
@@ -229,7 +276,8 @@ impl Trust {
         }
         self.looked = uptime;
         let trusted = bundle.map_or(&[][..], |bundle| &bundle.trusted);
-        self.since.retain(|held, _| trusted.iter().any(|one| one.fingerprint == *held));
+        self.since
+            .retain(|held, _| trusted.iter().any(|one| one.fingerprint == *held));
         for one in trusted {
             self.since.entry(one.fingerprint).or_insert(uptime);
         }
@@ -237,6 +285,11 @@ impl Trust {
 
     /// For how long; none when it was not trusted at the last look.
     pub fn held(&self, authority: &Fingerprint) -> Option<Duration> {
-        self.since.get(authority).map(|since| self.looked.saturating_sub(*since))
+        self.since
+            .get(authority)
+            .map(|since| self.looked.saturating_sub(*since))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,9 @@ pub struct Fingerprint(pub [u8; 32]);
 
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0[..8].iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        self.0[..8]
+            .iter()
+            .try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 
@@ -128,8 +130,14 @@ impl State {
     /// Whether it holds this authority in whatever role.
     pub fn knows(&self, authority: &Fingerprint) -> bool {
         self.signing.certificate.fingerprint == *authority
-            || self.next.as_ref().is_some_and(|next| next.certificate.fingerprint == *authority)
-            || self.retired.iter().any(|old| old.certificate.fingerprint == *authority)
+            || self
+                .next
+                .as_ref()
+                .is_some_and(|next| next.certificate.fingerprint == *authority)
+            || self
+                .retired
+                .iter()
+                .any(|old| old.certificate.fingerprint == *authority)
     }
 }
 

@@ -1,0 +1,322 @@
+//! A stand-in for the API server in tests: objects with versions, conditional writes, watches, pages,
+//! and a clock that is tokio's.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{Method, StatusCode, header};
+use axum::response::Response;
+use k8s_openapi::jiff::Timestamp;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_stream::wrappers::UnboundedReceiverStream;
+
+use super::api::ApiServer;
+
+/// The instant at which its clock begins: 2026-06-01.
+pub(crate) const BEGIN: Duration = Duration::from_hours(494_520);
+
+type Line = Result<String, std::convert::Infallible>;
+
+#[derive(Debug)]
+struct Watcher {
+    path: String,
+    name: Option<String>,
+    send: mpsc::UnboundedSender<Line>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    version: u64,
+    /// By the path of the object.
+    objects: BTreeMap<String, Value>,
+    /// The changes that a watch may begin with: version, event, path.
+    history: Vec<(u64, Value, String)>,
+    /// Watches from before this version are too old.
+    forgotten: u64,
+    watchers: Vec<Watcher>,
+    /// Answers to come instead of what would be answered, by the beginning of the path.
+    refusals: Vec<(String, StatusCode)>,
+    /// What was asked: method and path.
+    asked: Vec<String>,
+}
+
+/// The stand-in. Cheap to clone; all clones are one.
+#[derive(Debug, Clone)]
+pub(crate) struct StandIn {
+    inner: Arc<Mutex<Inner>>,
+    begun: Instant,
+}
+
+impl StandIn {
+    pub(crate) fn new() -> Self {
+        Self {
+            inner: Arc::default(),
+            begun: Instant::now(),
+        }
+    }
+
+    pub(crate) fn api(&self) -> ApiServer {
+        let router = Router::new().fallback(answer).with_state(self.clone());
+        ApiServer::new(kube::Client::new(router, "default"))
+    }
+
+    /// Its clock.
+    pub(crate) fn now(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + BEGIN + self.begun.elapsed()
+    }
+
+    /// Writes an object as somebody else. `path` is the object's.
+    pub(crate) fn put(&self, path: &str, object: Value) {
+        self.inner.lock().unwrap().put(path, object);
+    }
+
+    pub(crate) fn delete(&self, path: &str) {
+        self.inner.lock().unwrap().delete(path);
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Option<Value> {
+        self.inner.lock().unwrap().objects.get(path).cloned()
+    }
+
+    /// The next request whose path begins so is answered with this status.
+    pub(crate) fn refuse(&self, path: &str, status: StatusCode) {
+        self.inner
+            .lock()
+            .unwrap()
+            .refusals
+            .push((path.to_owned(), status));
+    }
+
+    /// Ends all watches; those that come back from before now are too old.
+    pub(crate) fn forget(&self) {
+        let mut inner = self.inner.lock().unwrap();
+        inner.version += 1;
+        inner.forgotten = inner.version;
+        inner.watchers.clear();
+    }
+
+    pub(crate) fn asked(&self) -> Vec<String> {
+        std::mem::take(&mut self.inner.lock().unwrap().asked)
+    }
+}
+
+impl Inner {
+    fn put(&mut self, path: &str, mut object: Value) -> Value {
+        self.version += 1;
+        object["metadata"]["resourceVersion"] = json!(self.version.to_string());
+        let kind = if self
+            .objects
+            .insert(path.to_owned(), object.clone())
+            .is_some()
+        {
+            "MODIFIED"
+        } else {
+            "ADDED"
+        };
+        self.tell(kind, path, &object);
+        object
+    }
+
+    fn delete(&mut self, path: &str) {
+        if let Some(mut object) = self.objects.remove(path) {
+            self.version += 1;
+            object["metadata"]["resourceVersion"] = json!(self.version.to_string());
+            self.tell("DELETED", path, &object);
+        }
+    }
+
+    fn tell(&mut self, kind: &str, path: &str, object: &Value) {
+        let event = json!({"type": kind, "object": object});
+        let line = format!("{event}\n");
+        self.watchers
+            .retain(|watcher| !watcher.wants(path) || watcher.send.send(Ok(line.clone())).is_ok());
+        self.history.push((self.version, event, path.to_owned()));
+    }
+
+    fn list(&self, collection: &str, page: usize, from: usize) -> Value {
+        let all: Vec<&Value> = self
+            .objects
+            .iter()
+            .filter(|(path, _)| within(collection, path))
+            .map(|(_, object)| object)
+            .collect();
+        let items: Vec<&&Value> = all.iter().skip(from).take(page).collect();
+        let more = if from + page < all.len() {
+            (from + page).to_string()
+        } else {
+            String::new()
+        };
+        json!({"metadata": {"resourceVersion": self.version.to_string(), "continue": more}, "items": items})
+    }
+
+    fn watch(&mut self, collection: &str, name: Option<String>, since: u64) -> Body {
+        let (send, receive) = mpsc::unbounded_channel();
+        let watcher = Watcher {
+            path: collection.to_owned(),
+            name,
+            send,
+        };
+        if since != 0 && since < self.forgotten {
+            let gone = json!({"type": "ERROR", "object": {"kind": "Status", "code": 410, "message": "too old resource version", "reason": "Expired", "status": "Failure"}});
+            watcher.send.send(Ok(format!("{gone}\n"))).unwrap();
+        } else {
+            for (version, event, path) in &self.history {
+                if *version > since && watcher.wants(path) {
+                    watcher.send.send(Ok(format!("{event}\n"))).unwrap();
+                }
+            }
+            self.watchers.push(watcher);
+        }
+        Body::from_stream(UnboundedReceiverStream::new(receive))
+    }
+}
+
+impl Watcher {
+    fn wants(&self, path: &str) -> bool {
+        within(&self.path, path)
+            && self
+                .name
+                .as_ref()
+                .is_none_or(|name| path.ends_with(&format!("/{name}")))
+    }
+}
+
+/// Whether an object's path is in a collection's, of its namespace or of all.
+fn within(collection: &str, path: &str) -> bool {
+    let (before, kind) = collection.rsplit_once('/').unwrap();
+    let object = path.rsplit_once('/').unwrap().0;
+    path.starts_with(before) && object.ends_with(&format!("/{kind}"))
+}
+
+async fn answer(State(stand_in): State<StandIn>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let path = parts.uri.path().to_owned();
+    let query: BTreeMap<String, String> = parts
+        .uri
+        .query()
+        .unwrap_or_default()
+        .split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .map(|(key, value)| (key.to_owned(), value.replace("%3D", "=").replace('+', " ")))
+        .collect();
+    let body = http_body_util::BodyExt::collect(body)
+        .await
+        .unwrap()
+        .to_bytes();
+    let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let date = Timestamp::try_from(stand_in.now())
+        .unwrap()
+        .strftime("%a, %d %b %Y %H:%M:%S GMT")
+        .to_string();
+    let mut inner = stand_in.inner.lock().unwrap();
+    let watch = query.get("watch").is_some_and(|watch| watch == "true");
+    inner.asked.push(format!(
+        "{}{} {path}",
+        if watch { "WATCH " } else { "" },
+        parts.method
+    ));
+    let (status, body) = match inner
+        .refusals
+        .iter()
+        .position(|(prefix, _)| path.starts_with(prefix))
+    {
+        Some(refusal) => {
+            let (_, status) = inner.refusals.remove(refusal);
+            (
+                status,
+                Body::from(json!({"message": "as the test says"}).to_string()),
+            )
+        }
+        None if watch => {
+            let name = query
+                .get("fieldSelector")
+                .and_then(|selector| selector.strip_prefix("metadata.name=").map(str::to_owned));
+            (
+                StatusCode::OK,
+                inner.watch(&path, name, query["resourceVersion"].parse().unwrap()),
+            )
+        }
+        None => {
+            let (status, value) = inner.object(&parts.method, &path, &query, body);
+            (status, Body::from(value.to_string()))
+        }
+    };
+    Response::builder()
+        .status(status)
+        .header(header::DATE, date)
+        .body(body)
+        .unwrap()
+}
+
+impl Inner {
+    fn object(
+        &mut self,
+        method: &Method,
+        path: &str,
+        query: &BTreeMap<String, String>,
+        body: Value,
+    ) -> (StatusCode, Value) {
+        let status = |code: StatusCode| (code, json!({"message": code.canonical_reason()}));
+        let before = self.objects.get(path).cloned();
+        match (method.as_str(), before) {
+            ("GET", Some(object)) => (StatusCode::OK, object),
+            ("GET", None) if query.contains_key("limit") => {
+                let from = query
+                    .get("continue")
+                    .map_or(0, |from| from.parse().unwrap());
+                (
+                    StatusCode::OK,
+                    self.list(path, query["limit"].parse().unwrap(), from),
+                )
+            }
+            ("PATCH", Some(before)) => {
+                if body["metadata"]["resourceVersion"] != before["metadata"]["resourceVersion"] {
+                    return status(StatusCode::CONFLICT);
+                }
+                let after = merged(before, &body);
+                (StatusCode::OK, self.put(path, after))
+            }
+            ("POST", _) => {
+                let path = format!("{path}/{}", body["metadata"]["name"].as_str().unwrap());
+                if self.objects.contains_key(&path) {
+                    return status(StatusCode::CONFLICT);
+                }
+                (StatusCode::CREATED, self.put(&path, body))
+            }
+            _ => status(StatusCode::NOT_FOUND),
+        }
+    }
+}
+
+/// A merge patch, and for lists of things with names a strategic one.
+fn merged(before: Value, patch: &Value) -> Value {
+    match (before, patch) {
+        (Value::Object(mut before), Value::Object(patch)) => {
+            for (key, value) in patch {
+                if value.is_null() {
+                    before.remove(key);
+                } else {
+                    let old = before.remove(key).unwrap_or_default();
+                    before.insert(key.clone(), merged(old, value));
+                }
+            }
+            Value::Object(before)
+        }
+        (Value::Array(mut before), Value::Array(patch)) => {
+            for value in patch {
+                match before.iter_mut().find(|old| old["name"] == value["name"]) {
+                    Some(old) => *old = merged(old.take(), value),
+                    None => before.push(value.clone()),
+                }
+            }
+            Value::Array(before)
+        }
+        (_, patch) => patch.clone(),
+    }
+}
