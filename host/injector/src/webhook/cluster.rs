@@ -1,0 +1,121 @@
+//! The world of a webhook in a cluster: what its watches know, and Events for the owners of pods.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::Request;
+use serde::Deserialize;
+
+use super::world::{Occasion, World};
+use crate::cluster::{ApiError, ApiServer, ClusterCatalog, EventSink, Notice};
+use crate::decide::SkipReason;
+use crate::facts::{Catalog, ProfileEntry, ServiceFacts, StatefulSetFacts};
+use crate::review::Told;
+
+/// There is no way to an API server.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// Neither a service account nor a kubeconfig says where it is.
+    #[error("neither a service account nor a kubeconfig says where the API server is")]
+    Nowhere(#[source] kube::config::InferConfigError),
+    /// What says so cannot be used.
+    #[error("the way to the API server cannot be used")]
+    Unusable(#[source] kube::Error),
+}
+
+/// The way to the API server, by the pod's service account or the user's kubeconfig.
+pub async fn connect() -> Result<ApiServer, ConnectError> {
+    let config = kube::Config::infer().await.map_err(ConnectError::Nowhere)?;
+    let client = kube::Client::try_from(config).map_err(ConnectError::Unusable)?;
+    Ok(ApiServer::new(client))
+}
+
+/// The API server's version, such as `(1, 36)`.
+pub async fn server_version(api: &ApiServer) -> Result<(u32, u32), ApiError> {
+    #[derive(Deserialize)]
+    struct Version {
+        major: String,
+        minor: String,
+    }
+    let request = Request::get("/version")
+        .body(Vec::new())
+        .map_err(|error| ApiError::Request(error.into()))?;
+    let version: Version = api.request(request).await?.value;
+    // Some providers write `33+`.
+    let number = |text: &str| {
+        let digits = text.trim_end_matches(|char: char| !char.is_ascii_digit());
+        digits
+            .parse()
+            .map_err(|_| ApiError::Malformed(serde::de::Error::custom("the version is no number")))
+    };
+    Ok((number(&version.major)?, number(&version.minor)?))
+}
+
+/// A cluster's catalog and where its Events go.
+#[derive(Debug, Clone)]
+pub struct ClusterWorld {
+    /// What is known.
+    pub catalog: ClusterCatalog,
+    /// Who tells owners.
+    pub events: EventSink,
+}
+
+impl Catalog for ClusterWorld {
+    fn profile(&self, namespace: &str, config_map: &str) -> Option<Arc<ProfileEntry>> {
+        self.catalog.profile(namespace, config_map)
+    }
+
+    fn stateful_set(&self, namespace: &str, name: &str) -> Option<Arc<StatefulSetFacts>> {
+        self.catalog.stateful_set(namespace, name)
+    }
+
+    fn service(&self, namespace: &str, name: &str) -> Option<Arc<ServiceFacts>> {
+        self.catalog.service(namespace, name)
+    }
+}
+
+impl World for ClusterWorld {
+    fn missing(&self) -> Vec<&'static str> {
+        self.catalog.missing()
+    }
+
+    fn profiles_with_errors(&self) -> usize {
+        self.catalog.profiles_with_errors()
+    }
+
+    fn wait_for_owner<'a>(
+        &'a self,
+        namespace: &'a str,
+        name: &'a str,
+        uid: Option<&'a str>,
+        within: Duration,
+    ) -> Pin<Box<dyn Future<Output = bool> + Send + 'a>> {
+        Box::pin(self.catalog.wait_for_owner(namespace, name, uid, within))
+    }
+
+    fn tell(&self, occasion: &Occasion<'_>) {
+        let (reason, message, warning) = match occasion.told {
+            Told::Denied(denial) => ("SidecarDenied", denial.to_string(), true),
+            Told::Skipped(skip @ (SkipReason::Owner { .. } | SkipReason::NotRequired(_))) => {
+                ("SidecarSkipped", skip.to_string(), false)
+            }
+            // Nobody is surprised by the others: they are what the pod's own label says.
+            _ => return,
+        };
+        // An event is about an object, and only its uid says which.
+        let Some(uid) = occasion.owner.uid else {
+            return;
+        };
+        self.events.tell(Notice {
+            namespace: occasion.namespace.to_owned(),
+            api_version: occasion.owner.api_version.to_owned(),
+            kind: occasion.owner.kind.to_owned(),
+            name: occasion.owner.name.to_owned(),
+            uid: uid.to_owned(),
+            reason,
+            message: format!("pod {}: {message}", occasion.pod),
+            warning,
+        });
+    }
+}
