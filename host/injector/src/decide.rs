@@ -225,14 +225,14 @@ codes! {
     VariableTaken = "variable-taken";
     /// Rendered variables need a newer Kubernetes.
     EnvFiles = "env-files";
-    /// A volume that the profile grants is not there.
-    VolumeMissing = "volume-missing";
+    /// A volume that the profile grants is not there, or cannot be shared.
+    Volume = "volume";
     /// The profile needs the pod's processes to be visible, and the pod forbids it.
     ProcessNamespace = "process-namespace";
     /// The container before or after which the sidecar should be is not there.
     Order = "order";
-    /// The patch would be too large.
-    TooManyOperations = "too-many-operations";
+    /// The StatefulSet is not known, or only as it was before.
+    OwnerUnknown = "owner-unknown";
 }
 
 /// Decides about one pod.
