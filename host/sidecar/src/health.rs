@@ -14,8 +14,6 @@ mod core;
 mod gate;
 mod outcome;
 mod runner;
-#[cfg(test)]
-pub(crate) mod test_profile;
 mod threshold;
 mod told;
 mod verdicts;

@@ -5,11 +5,14 @@ pub mod config;
 pub mod control;
 pub mod discovery;
 pub mod files;
+#[cfg(test)]
+mod fixture;
 pub mod health;
 pub mod lifecycle;
 pub mod limits;
 pub mod metrics;
 pub mod reload;
+pub mod rooms;
 pub mod secrets;
 mod sidecar;
 pub mod template;

@@ -10,14 +10,10 @@ use outrigger_plugin_host::{Batch, BoxFuture, CallError, CallErrorKind, Plugin, 
 use outrigger_profile::ScrapeTarget;
 use outrigger_shutdown::Shutdown;
 use outrigger_telemetry::{BuildInfo, OtlpMetrics, names};
-use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::health::HealthReport;
-use crate::lifecycle::Phase;
-use crate::reload::{Loaded, ReloadState};
-use crate::template::FilesState;
-use crate::timeline::{Timeline, unix_ms};
+use crate::rooms::Rooms;
+use crate::timeline::unix_ms;
 
 mod derived;
 mod encode;
@@ -71,24 +67,10 @@ impl Derives for Plugin {
 pub struct MetricsSetup {
     /// The address or name of this replica's own workload.
     pub workload_host: String,
-    /// The profile.
-    pub loaded: watch::Receiver<Arc<Loaded>>,
-    /// Who is there.
-    pub peers: watch::Receiver<Arc<PeerSet>>,
-    /// The rendered files.
-    pub files: watch::Receiver<Arc<FilesState>>,
-    /// How reloading goes.
-    pub reload: watch::Receiver<Arc<ReloadState>>,
-    /// How the replica is.
-    pub health: watch::Receiver<Arc<HealthReport>>,
-    /// Where in its life it is.
-    pub phase: watch::Receiver<Phase>,
-    /// The plugin; none where the profile names none.
-    pub plugin: Option<Arc<dyn Derives>>,
+    /// What every room says.
+    pub rooms: Rooms,
     /// What was counted.
     pub recorder: Recorder,
-    /// The record.
-    pub timeline: Timeline,
 }
 
 /// Everything that `/metrics` tells. Cheap to clone; all clones are one.
@@ -165,7 +147,7 @@ impl Metrics {
 impl Inner {
     async fn look(&self) -> Gathered {
         let setup = &self.setup;
-        let profile = Arc::clone(&setup.loaded.borrow().profile);
+        let profile = Arc::clone(&setup.rooms.loaded.borrow().profile);
         let constant: Vec<(String, String)> = profile
             .metrics
             .labels
@@ -200,24 +182,24 @@ impl Inner {
 
     fn own(&self) -> Vec<Family> {
         let setup = &self.setup;
-        let health = Arc::clone(&setup.health.borrow());
+        let health = Arc::clone(&setup.rooms.health.borrow());
         let seen = {
             let mut seen = lock(&self.seen);
             seen.note(&health);
             seen.clone()
         };
-        let info = setup.plugin.as_ref().and_then(|plugin| plugin.info());
+        let info = setup.rooms.plugin.as_ref().and_then(|plugin| plugin.info());
         own(&View {
             build: BuildInfo::current(),
-            peers: &Arc::clone(&setup.peers.borrow()),
-            files: &Arc::clone(&setup.files.borrow()),
+            peers: &Arc::clone(&setup.rooms.peers.borrow()),
+            files: &Arc::clone(&setup.rooms.files.borrow()),
             health: &health,
             seen: &seen,
             plugin: info.as_ref(),
-            reload: &Arc::clone(&setup.reload.borrow()),
-            phase: *setup.phase.borrow(),
-            timeline_entries: setup.timeline.newest(),
-            timeline_unwritten: setup.timeline.unwritten(),
+            reload: &Arc::clone(&setup.rooms.reload.borrow()),
+            phase: *setup.rooms.phase.borrow(),
+            timeline_entries: setup.rooms.timeline.newest(),
+            timeline_unwritten: setup.rooms.timeline.unwritten(),
             recorded: &setup.recorder.recorded(),
             unix_ms: unix_ms(),
         })
@@ -261,7 +243,13 @@ impl Inner {
 
     /// What the plugin needs of the scraped families.
     async fn wanted(&self, scraped: &[Family]) -> Batch {
-        let Some(plugin) = self.setup.plugin.as_ref().filter(|_| !scraped.is_empty()) else {
+        let Some(plugin) = self
+            .setup
+            .rooms
+            .plugin
+            .as_ref()
+            .filter(|_| !scraped.is_empty())
+        else {
             return Batch::default();
         };
         match plugin.wants().await {
@@ -279,10 +267,10 @@ impl Inner {
         scraped: &Batch,
         constant: &[(String, String)],
     ) {
-        let Some(plugin) = &self.setup.plugin else {
+        let Some(plugin) = &self.setup.rooms.plugin else {
             return;
         };
-        let peers = Arc::clone(&self.setup.peers.borrow());
+        let peers = Arc::clone(&self.setup.rooms.peers.borrow());
         let result = plugin.derive(peers, scraped.clone()).await;
         let up = match result {
             Err(error) if error.kind == CallErrorKind::NotExported => return,

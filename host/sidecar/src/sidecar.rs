@@ -25,6 +25,7 @@ use crate::health::{self, HealthSetup, Verdicts};
 use crate::lifecycle::{Drains, Lifecycle, LifecycleSetup};
 use crate::metrics::{Derives, Metrics, MetricsSetup, Recorder, Timed};
 use crate::reload::{self, Loaded, PluginLoader, Reload, ReloadHandle, ReloadTools};
+use crate::rooms::Rooms;
 use crate::secrets::SecretFolder;
 use crate::template::{
     PodSeeds, RenderHandle, RenderInputs, RenderTask, RenderTools, TemplatePlugin, WorkloadActions,
@@ -221,17 +222,20 @@ impl Sidecar {
         let derives = timed
             .clone()
             .map(|timed| Arc::new(timed) as Arc<dyn Derives>);
-        let metrics = Metrics::new(MetricsSetup {
-            workload_host: config.workload_host.clone(),
+        let rooms = Rooms {
             loaded: loaded.clone(),
             peers: peers.clone(),
             files: files.clone(),
-            reload: reload_state.clone(),
+            reload: reload_state,
             health: health.clone(),
             phase: lifecycle.phase(),
-            plugin: derives.clone(),
-            recorder: recorder.clone(),
+            plugin: derives,
             timeline: timeline.clone(),
+        };
+        let metrics = Metrics::new(MetricsSetup {
+            workload_host: config.workload_host.clone(),
+            rooms: rooms.clone(),
+            recorder: recorder.clone(),
         });
         // Bound before anything else runs, so that a taken port is an error at the start.
         let admin = Admin::bind(AdminSetup {
@@ -239,14 +243,7 @@ impl Sidecar {
             socket: config.dirs.state.join("admin.sock"),
             token: config.pre_stop_token.clone(),
             status: StatusSource {
-                loaded: loaded.clone(),
-                peers: peers.clone(),
-                files: files.clone(),
-                reload: reload_state,
-                health: health.clone(),
-                phase: lifecycle.phase(),
-                plugin: derives,
-                timeline: timeline.clone(),
+                rooms,
                 tasks: tasks.clone(),
                 started: born,
             },

@@ -75,7 +75,7 @@ pub(super) async fn set_log(State(shared): State<Shared>, body: String) -> Respo
     let before = shared.log.current();
     match shared.log.set(&asked.filter) {
         Ok(()) => {
-            shared.status.timeline.record(
+            shared.status.rooms.timeline.record(
                 "log",
                 format!("the log filter is now `{}`", asked.filter),
                 [("before", before.as_str().into())],

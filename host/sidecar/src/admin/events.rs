@@ -45,8 +45,8 @@ pub(super) async fn stream(
         .get("last-event-id")
         .and_then(|value| value.to_str().ok()?.parse().ok())
         .or(from.since);
-    let timeline = &shared.status.timeline;
-    let mut peers = shared.status.peers.clone();
+    let timeline = &shared.status.rooms.timeline;
+    let mut peers = shared.status.rooms.peers.clone();
     peers.mark_changed();
     let events = Events {
         timeline: match seen {

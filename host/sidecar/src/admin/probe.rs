@@ -40,10 +40,10 @@ fn answer(
     probe: &'static str,
     of: impl Fn(&HealthReport) -> &ProbeReport,
 ) -> Response {
-    let health = shared.status.health.borrow().clone();
+    let health = shared.status.rooms.health.borrow().clone();
     let report = of(&health);
     // A drain turns the replica unready before health has heard of it.
-    let serves = probe != "ready" || shared.status.phase.borrow().may_serve();
+    let serves = probe != "ready" || shared.status.rooms.phase.borrow().may_serve();
     let pass = report.pass && serves;
     let status = if pass {
         StatusCode::OK

@@ -110,7 +110,7 @@ async fn status(State(shared): State<Shared>) -> impl IntoResponse {
 }
 
 async fn peers(State(shared): State<Shared>) -> impl IntoResponse {
-    let peers = shared.status.peers.borrow().clone();
+    let peers = shared.status.rooms.peers.borrow().clone();
     Json(peers.as_ref().clone())
 }
 
@@ -121,9 +121,9 @@ struct Since {
 }
 
 async fn timeline(State(shared): State<Shared>, Query(query): Query<Since>) -> impl IntoResponse {
-    let entries = shared.status.timeline.since(query.since);
+    let entries = shared.status.rooms.timeline.since(query.since);
     let entries: Vec<_> = entries.iter().map(|entry| entry.as_ref().clone()).collect();
-    Json(json!({"newest": shared.status.timeline.newest(), "entries": entries}))
+    Json(json!({"newest": shared.status.rooms.timeline.newest(), "entries": entries}))
 }
 
 #[derive(Deserialize)]

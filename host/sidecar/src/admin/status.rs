@@ -7,35 +7,20 @@ use outrigger_peers::PeerSet;
 use outrigger_profile::Findings;
 use outrigger_shutdown::Tasks;
 use outrigger_telemetry::BuildInfo;
-use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::health::{HealthReport, ProbeReport};
-use crate::lifecycle::Phase;
+use crate::health::ProbeReport;
 use crate::metrics::Derives;
-use crate::reload::{Loaded, Refusal, ReloadState};
+use crate::reload::{Loaded, Refusal};
+use crate::rooms::Rooms;
 use crate::template::FilesState;
-use crate::timeline::{Timeline, unix_ms};
+use crate::timeline::unix_ms;
 
 /// Where the status comes from.
 #[derive(Debug, Clone)]
 pub struct StatusSource {
-    /// The profile.
-    pub loaded: watch::Receiver<Arc<Loaded>>,
-    /// Who is there.
-    pub peers: watch::Receiver<Arc<PeerSet>>,
-    /// The rendered files.
-    pub files: watch::Receiver<Arc<FilesState>>,
-    /// How reloading goes.
-    pub reload: watch::Receiver<Arc<ReloadState>>,
-    /// How the replica is.
-    pub health: watch::Receiver<Arc<HealthReport>>,
-    /// Where in its life it is.
-    pub phase: watch::Receiver<Phase>,
-    /// The plugin; none where the profile names none.
-    pub plugin: Option<Arc<dyn Derives>>,
-    /// The record.
-    pub timeline: Timeline,
+    /// What every room says.
+    pub rooms: Rooms,
     /// What runs.
     pub tasks: Tasks,
     /// When the sidecar was started.
@@ -45,11 +30,11 @@ pub struct StatusSource {
 impl StatusSource {
     /// Everything at this moment.
     pub fn snapshot(&self, log: String) -> model::Snapshot {
-        let peers = Arc::clone(&self.peers.borrow());
-        let health = Arc::clone(&self.health.borrow());
-        let files = Arc::clone(&self.files.borrow());
-        let loaded = Arc::clone(&self.loaded.borrow());
-        let reload = Arc::clone(&self.reload.borrow());
+        let peers = Arc::clone(&self.rooms.peers.borrow());
+        let health = Arc::clone(&self.rooms.health.borrow());
+        let files = Arc::clone(&self.rooms.files.borrow());
+        let loaded = Arc::clone(&self.rooms.loaded.borrow());
+        let reload = Arc::clone(&self.rooms.reload.borrow());
         let build = BuildInfo::current();
         let uptime = self.started.elapsed().as_millis();
         let mut tasks = self.tasks.still_running();
@@ -57,7 +42,7 @@ impl StatusSource {
         model::Snapshot {
             unix_ms: unix_ms(),
             pod: pod(&peers),
-            phase: self.phase.borrow().as_str().to_owned(),
+            phase: self.rooms.phase.borrow().as_str().to_owned(),
             role: health.role.clone(),
             probes: vec![
                 probe("start", &health.start),
@@ -70,6 +55,7 @@ impl StatusSource {
             files: self::files(&files),
             profile: profile(&loaded, reload.profile.as_ref()),
             plugin: self
+                .rooms
                 .plugin
                 .as_ref()
                 .and_then(|plugin| self::plugin(&**plugin, reload.plugin.as_ref())),

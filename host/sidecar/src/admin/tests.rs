@@ -3,22 +3,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::{Method, Request, Response, header};
-use outrigger_peers::{Identity, Ordinal, PeerSet};
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixStream};
-use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::*;
 use crate::control::NoControl;
-use crate::health::test_profile::{files, loaded};
-use crate::health::{self, HealthReport, ProbeReport};
+use crate::fixture::Channels;
+use crate::health::ProbeReport;
 use crate::lifecycle::LifecycleSetup;
 use crate::metrics::MetricsSetup;
-use crate::reload::ReloadState;
-use crate::template::Gate;
-use crate::timeline::Timeline;
+use crate::rooms::Rooms;
 use crate::transport::exchange;
 
 struct Says;
@@ -36,41 +32,20 @@ impl Commands for Says {
 struct Pod {
     address: SocketAddr,
     socket: PathBuf,
-    health: watch::Sender<Arc<HealthReport>>,
-    peers: watch::Sender<Arc<PeerSet>>,
-    timeline: Timeline,
+    channels: Channels,
     tasks: Tasks,
     shutdown: Shutdown,
     _folder: tempfile::TempDir,
-}
-
-fn peers() -> PeerSet {
-    let identity = Identity {
-        stateful_set: "db".into(),
-        ordinal: Ordinal(0),
-        namespace: "default".into(),
-        service: "db".into(),
-        cluster_domain: "cluster.local".into(),
-        ip: None,
-        uid: String::new(),
-    };
-    PeerSet::expected(identity, Ordinal(0), 2)
 }
 
 async fn pod() -> Pod {
     let folder = tempfile::tempdir().unwrap();
     let shutdown = Shutdown::new();
     let tasks = Tasks::new(shutdown.clone());
-    let timeline = Timeline::in_memory();
-    let mut profile = loaded();
-    let change = Arc::get_mut(&mut profile.profile).unwrap();
-    change.drain.notice = Duration::ZERO;
-    change.workload.ports.clear();
-    let loaded = watch::channel(Arc::new(profile)).1;
-    let (peers, peers_seen) = watch::channel(Arc::new(peers()));
-    let (health, health_seen) = watch::channel(Arc::new(health::initial()));
-    let files = watch::channel(Arc::new(files(Gate::Ready, Some(2)))).1;
-    let reload = watch::channel(Arc::new(ReloadState::default())).1;
+    let channels = Channels::new(|profile| {
+        profile.drain.notice = Duration::ZERO;
+        profile.workload.ports.clear();
+    });
     let recorder = Recorder::new();
     let lifecycle = Lifecycle::new(
         LifecycleSetup {
@@ -78,25 +53,22 @@ async fn pod() -> Pod {
             grace_period: Duration::from_secs(30),
             plugin: None,
             control: Arc::new(NoControl::new()),
-            loaded: loaded.clone(),
-            peers: peers_seen.clone(),
-            health: health_seen.clone(),
-            timeline: timeline.clone(),
+            loaded: channels.loaded.subscribe(),
+            peers: channels.peers.subscribe(),
+            health: channels.health.subscribe(),
+            timeline: channels.timeline.clone(),
             recorder: recorder.clone(),
         },
         tasks.clone(),
     );
+    let rooms = Rooms {
+        phase: lifecycle.phase(),
+        ..channels.rooms(None)
+    };
     let metrics = Metrics::new(MetricsSetup {
         workload_host: "127.0.0.1".into(),
-        loaded: loaded.clone(),
-        peers: peers_seen.clone(),
-        files: files.clone(),
-        reload: reload.clone(),
-        health: health_seen.clone(),
-        phase: lifecycle.phase(),
-        plugin: None,
+        rooms: rooms.clone(),
         recorder: recorder.clone(),
-        timeline: timeline.clone(),
     });
     let socket = folder.path().join("admin.sock");
     let admin = Admin::bind(AdminSetup {
@@ -104,14 +76,7 @@ async fn pod() -> Pod {
         socket: socket.clone(),
         token: Some(Token::new("hush")),
         status: StatusSource {
-            loaded,
-            peers: peers_seen,
-            files,
-            reload,
-            health: health_seen,
-            phase: lifecycle.phase(),
-            plugin: None,
-            timeline: timeline.clone(),
+            rooms,
             tasks: tasks.clone(),
             started: Instant::now(),
         },
@@ -129,9 +94,7 @@ async fn pod() -> Pod {
     Pod {
         address,
         socket,
-        health,
-        peers,
-        timeline,
+        channels,
         tasks,
         shutdown,
         _folder: folder,
@@ -186,7 +149,7 @@ async fn probes_answer_as_the_kubelet_reads_them_and_say_why() {
     );
     assert_eq!(pod.get("/live").await.0, 200);
     assert_eq!(pod.get("/ready").await.0, 503);
-    pod.health.send_modify(|health| {
+    pod.channels.health.send_modify(|health| {
         let health = Arc::make_mut(health);
         health.readiness = ProbeReport::passing();
         health.role = Some("leader".into());
@@ -203,7 +166,8 @@ async fn probes_answer_as_the_kubelet_reads_them_and_say_why() {
 #[tokio::test]
 async fn the_pre_stop_hook_drains_for_who_has_the_token() {
     let pod = pod().await;
-    pod.health
+    pod.channels
+        .health
         .send_modify(|health| Arc::make_mut(health).readiness = ProbeReport::passing());
     assert_eq!(pod.get("/pre-stop").await.0, 401);
     assert_eq!(pod.get("/ready").await.0, 200);
@@ -273,8 +237,8 @@ async fn the_unix_socket_takes_commands_and_reads_too() {
 #[tokio::test]
 async fn status_peers_timeline_and_page_are_there() {
     let pod = pod().await;
-    pod.timeline.record("test", "first", []);
-    pod.timeline.record("test", "second", []);
+    pod.channels.timeline.record("test", "first", []);
+    pod.channels.timeline.record("test", "second", []);
     let (_, status) = pod.get("/status").await;
     let read: outrigger_dashboard::model::Snapshot = serde_json::from_value(status).unwrap();
     assert_eq!(read.pod.name, "db-0");
@@ -298,7 +262,7 @@ async fn status_peers_timeline_and_page_are_there() {
 #[tokio::test]
 async fn events_come_as_they_happen_and_end_with_the_sidecar() {
     let pod = pod().await;
-    pod.timeline.record("test", "before", []);
+    pod.channels.timeline.record("test", "before", []);
     let stream = TcpStream::connect(pod.address).await.unwrap();
     let io = hyper_util::rt::TokioIo::new(stream);
     let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
@@ -324,9 +288,10 @@ async fn events_come_as_they_happen_and_end_with_the_sidecar() {
     };
     read_until("\"message\":\"before\"").await;
     read_until("event: peers").await;
-    pod.timeline.record("test", "now", []);
+    pod.channels.timeline.record("test", "now", []);
     read_until("\"message\":\"now\"").await;
-    pod.peers
+    pod.channels
+        .peers
         .send_modify(|peers| Arc::make_mut(peers).revision = 77);
     read_until("\"revision\":77").await;
     pod.shutdown.trigger("test");

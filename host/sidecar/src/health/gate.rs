@@ -41,7 +41,7 @@ mod tests {
     use outrigger_plugin_host::Plan;
 
     use super::*;
-    use crate::health::test_profile::files;
+    use crate::fixture::files;
 
     #[test]
     fn a_plugin_that_holds_the_start_is_not_moved_by_the_cap() {

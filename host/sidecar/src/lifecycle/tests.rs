@@ -1,6 +1,5 @@
 use std::collections::VecDeque;
 
-use outrigger_peers::{Identity, Ordinal};
 use outrigger_plugin_host::{CallErrorKind, Failure, FailureKind, Next};
 use outrigger_profile::{DrainRequest, Method, Signal};
 use tokio::net::TcpListener;
@@ -8,7 +7,7 @@ use tokio::task::JoinSet;
 
 use super::*;
 use crate::control::{ControlError, TurnGuard};
-use crate::health;
+use crate::{fixture, health};
 
 type Script = Mutex<VecDeque<Result<Next, CallErrorKind>>>;
 
@@ -118,23 +117,14 @@ fn pod(
     control: Control,
     change: impl FnOnce(&mut Profile),
 ) -> Pod {
-    let mut loaded = health::test_profile::loaded();
+    let mut loaded = fixture::loaded();
     let profile = Arc::get_mut(&mut loaded.profile).unwrap();
     profile.workload.ports.clear();
     change(profile);
-    let identity = Identity {
-        stateful_set: "db".into(),
-        ordinal: Ordinal(2),
-        namespace: "default".into(),
-        service: "db".into(),
-        cluster_domain: "cluster.local".into(),
-        ip: None,
-        uid: String::new(),
-    };
     let timeline = Timeline::in_memory();
     let control = Arc::new(control);
     let (loaded, loaded_seen) = watch::channel(Arc::new(loaded));
-    let peers = PeerSet::expected(identity, Ordinal(0), 2);
+    let peers = fixture::peers_of(2, 2);
     let (peers, peers_seen) = watch::channel(Arc::new(peers));
     let (health, health_seen) = watch::channel(Arc::new(health::initial()));
     let shutdown = Shutdown::new();

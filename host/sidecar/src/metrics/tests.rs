@@ -1,14 +1,16 @@
 use std::collections::VecDeque;
 
-use outrigger_peers::{Identity, Ordinal, Phase as PeerPhase, Staleness};
+use outrigger_peers::{Ordinal, Phase as PeerPhase, Staleness};
 use outrigger_plugin_host::{BatchBuilder, CodeOrigin, FunctionInfo, MetricKind};
 use outrigger_profile::Profile;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use super::*;
-use crate::health::test_profile::{files, loaded};
-use crate::health::{ProbeReason, ProbeReport, ReasonScope};
+use crate::fixture::{self, Channels, files, well};
+use crate::health::{HealthReport, ProbeReason, ProbeReport, ReasonScope};
+use crate::lifecycle::Phase;
+use crate::reload::ReloadState;
 use crate::template::Gate;
 
 fn info() -> PluginInfo {
@@ -40,16 +42,7 @@ fn info() -> PluginInfo {
 }
 
 fn peers() -> PeerSet {
-    let identity = Identity {
-        stateful_set: "db".into(),
-        ordinal: Ordinal(0),
-        namespace: "default".into(),
-        service: "db".into(),
-        cluster_domain: "cluster.local".into(),
-        ip: None,
-        uid: String::new(),
-    };
-    let mut set = PeerSet::expected(identity, Ordinal(0), 3);
+    let mut set = fixture::peers(3);
     set.replicas.get_mut(&Ordinal(0)).unwrap().phase = PeerPhase::Ready;
     set.stale = Some(Staleness {
         since_unix_ms: 40_000,
@@ -61,8 +54,6 @@ fn peers() -> PeerSet {
 
 fn health() -> HealthReport {
     HealthReport {
-        start: ProbeReport::passing(),
-        startup: ProbeReport::passing(),
         readiness: ProbeReport {
             pass: true,
             reasons: vec![ProbeReason {
@@ -73,10 +64,8 @@ fn health() -> HealthReport {
             }],
             checked_unix_ms: Some(1),
         },
-        liveness: ProbeReport::passing(),
-        role: None,
-        attrs: BTreeMap::new(),
         verdict_unix_ms: Some(41_500),
+        ..well()
     }
 }
 
@@ -192,20 +181,14 @@ fn metrics(
     script: Vec<Result<Batch, CallErrorKind>>,
     change: impl FnOnce(&mut Profile),
 ) -> (Metrics, Arc<Script>) {
-    let mut loaded = loaded();
-    change(Arc::get_mut(&mut loaded.profile).unwrap());
+    let channels = Channels::new(change);
+    channels.peers.send_replace(Arc::new(peers()));
+    channels.health.send_replace(Arc::new(health()));
     let script = Arc::new(Script(Mutex::new(script.into()), Mutex::new(0)));
     let metrics = Metrics::new(MetricsSetup {
         workload_host: "127.0.0.1".to_owned(),
-        loaded: watch::channel(Arc::new(loaded)).1,
-        peers: watch::channel(Arc::new(peers())).1,
-        files: watch::channel(Arc::new(files(Gate::Ready, None))).1,
-        reload: watch::channel(Arc::new(ReloadState::default())).1,
-        health: watch::channel(Arc::new(health())).1,
-        phase: watch::channel(Phase::Running).1,
-        plugin: Some(script.clone()),
+        rooms: channels.rooms(Some(script.clone())),
         recorder: Recorder::new(),
-        timeline: Timeline::in_memory(),
     });
     (metrics, script)
 }

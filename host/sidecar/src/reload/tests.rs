@@ -8,6 +8,7 @@ use outrigger_profile::Severity;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::*;
+use crate::fixture::well;
 use crate::health::{HealthReport, ProbeReport};
 use crate::lifecycle::Phase;
 use crate::trial::PluginFaults;
@@ -85,16 +86,6 @@ impl PluginReloader for FakePlugin {
 
     fn faults(&self) -> PluginFaults {
         PluginFaults::default()
-    }
-}
-
-fn well() -> HealthReport {
-    HealthReport {
-        start: ProbeReport::passing(),
-        startup: ProbeReport::passing(),
-        readiness: ProbeReport::passing(),
-        liveness: ProbeReport::passing(),
-        ..HealthReport::default()
     }
 }
 

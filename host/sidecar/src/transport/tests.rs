@@ -3,23 +3,14 @@ use std::time::Duration;
 use axum::Router;
 use axum::response::Redirect;
 use axum::routing::{get, post};
-use outrigger_peers::{Identity, Ordinal};
+use outrigger_peers::Ordinal;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use super::*;
 
 fn peers() -> PeerSet {
-    let identity = Identity {
-        stateful_set: "db".into(),
-        ordinal: Ordinal(0),
-        namespace: "default".into(),
-        service: "db".into(),
-        cluster_domain: "cluster.local".into(),
-        ip: None,
-        uid: String::new(),
-    };
-    let mut set = PeerSet::expected(identity, Ordinal(0), 2);
+    let mut set = crate::fixture::peers(2);
     let peer = set.replicas.get_mut(&Ordinal(1)).unwrap();
     peer.addresses = vec!["127.0.0.1".parse().unwrap()];
     set

@@ -4,20 +4,11 @@ use outrigger_plugin_host::DrainReason;
 use tokio::sync::watch;
 
 use super::*;
+use crate::fixture::well;
 use crate::health::{HealthReport, ProbeReason, ProbeReport, ReasonScope};
 use crate::lifecycle::Phase;
 
 const LENGTH: Duration = Duration::from_mins(2);
-
-fn well() -> HealthReport {
-    HealthReport {
-        start: ProbeReport::passing(),
-        startup: ProbeReport::passing(),
-        readiness: ProbeReport::passing(),
-        liveness: ProbeReport::passing(),
-        ..HealthReport::default()
-    }
-}
 
 fn failing(scope: ReasonScope, code: &str) -> ProbeReport {
     ProbeReport {

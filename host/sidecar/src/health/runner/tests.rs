@@ -1,10 +1,9 @@
 use std::collections::VecDeque;
 
-use outrigger_peers::{Identity, Ordinal};
 use outrigger_plugin_host::{BoxFuture, CallError, Reason, Scope, Status, Verdict};
 
 use super::*;
-use crate::health::test_profile::{files, loaded};
+use crate::fixture::{Channels, files};
 use crate::template::Gate;
 
 /// Answers readiness from a script, the last answer for good; passes everything else.
@@ -54,60 +53,40 @@ fn verdict(status: Status, reason: Option<(Scope, &str)>, role: Option<&str>) ->
     }
 }
 
-fn peers() -> PeerSet {
-    let identity = Identity {
-        stateful_set: "db".into(),
-        ordinal: Ordinal(0),
-        namespace: "default".into(),
-        service: "db".into(),
-        cluster_domain: "cluster.local".into(),
-        ip: None,
-        uid: String::new(),
-    };
-    PeerSet::expected(identity, Ordinal(0), 2)
-}
-
 struct Running {
     reports: watch::Receiver<Arc<HealthReport>>,
-    timeline: Timeline,
-    phase: watch::Sender<Phase>,
-    files: watch::Sender<Arc<FilesState>>,
-    _channels: (watch::Sender<Arc<Loaded>>, watch::Sender<Arc<PeerSet>>),
+    channels: Channels,
     _tasks: tokio::task::JoinSet<()>,
 }
 
 fn start(script: Vec<Result<Verdict, CallErrorKind>>, gate: Gate) -> Running {
-    let timeline = Timeline::in_memory();
-    let (loaded, loaded_seen) = watch::channel(Arc::new(loaded()));
-    let (peers, peers_seen) = watch::channel(Arc::new(peers()));
-    let (files, files_seen) = watch::channel(Arc::new(files(gate, Some(1))));
-    let (phase, phase_seen) = watch::channel(Phase::Running);
+    let channels = Channels::new(|_| {});
+    channels.files.send_replace(Arc::new(files(gate, Some(1))));
     let (out, reports) = watch::channel(Arc::new(initial()));
+    let rooms = channels.rooms(None);
     let setup = HealthSetup {
         workload_host: "127.0.0.1".to_owned(),
         verdicts: Some(Arc::new(Script(Mutex::new(script.into())))),
-        loaded: loaded_seen,
-        peers: peers_seen,
-        files: files_seen,
-        phase: phase_seen,
-        timeline: timeline.clone(),
+        loaded: rooms.loaded,
+        peers: rooms.peers,
+        files: rooms.files,
+        phase: rooms.phase,
+        timeline: rooms.timeline,
         role: watch::Sender::new(None),
     };
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(run(setup, out, Shutdown::new()));
     Running {
         reports,
-        timeline,
-        phase,
-        files,
-        _channels: (loaded, peers),
+        channels,
         _tasks: tasks,
     }
 }
 
 impl Running {
     fn told(&self) -> Vec<String> {
-        self.timeline
+        self.channels
+            .timeline
             .since(0)
             .iter()
             .map(|entry| entry.message.clone())
@@ -170,7 +149,7 @@ async fn a_drain_turns_the_replica_unready_at_once_and_the_probes_rest() {
     let mut running = start(vec![Ok(verdict(Status::Pass, None, None))], Gate::Ready);
     running.until(|report| report.readiness.pass).await;
     let reason = outrigger_plugin_host::DrainReason::Manual;
-    running.phase.send_replace(Phase::Draining {
+    running.channels.phase.send_replace(Phase::Draining {
         reason,
         deadline_unix_ms: 0,
     });
@@ -178,7 +157,7 @@ async fn a_drain_turns_the_replica_unready_at_once_and_the_probes_rest() {
     let report = running.until(|report| !report.readiness.pass).await;
     assert_eq!(began.elapsed(), Duration::ZERO);
     assert_eq!(report.readiness.reasons[0].code, "draining");
-    running.phase.send_replace(Phase::Running);
+    running.channels.phase.send_replace(Phase::Running);
     running.until(|report| report.readiness.pass).await;
 }
 
@@ -186,12 +165,16 @@ async fn a_drain_turns_the_replica_unready_at_once_and_the_probes_rest() {
 async fn without_its_files_the_workload_is_held_back_beyond_the_cap() {
     let mut running = start(vec![Ok(verdict(Status::Pass, None, None))], Gate::Ready);
     let missing = Gate::Waiting("the template fails".to_owned());
-    running.files.send_replace(Arc::new(files(missing, None)));
+    running
+        .channels
+        .files
+        .send_replace(Arc::new(files(missing, None)));
     tokio::time::sleep(Duration::from_mins(5)).await;
     let report = Arc::clone(&running.reports.borrow());
     assert!(!report.start.pass);
     assert_eq!(report.start.reasons[0].message, "the template fails");
     running
+        .channels
         .files
         .send_replace(Arc::new(files(Gate::Ready, Some(1))));
     running.until(|report| report.readiness.pass).await;
