@@ -3,7 +3,7 @@
 
 # Commands that a part needs, and the packages that bring them.
 packages() {
-    printf '%s\n' openssl=openssl ip=iproute2 unshare=util-linux nsenter=util-linux
+    printf '%s\n' openssl=openssl ip=iproute2 unshare=util-linux nsenter=util-linux flock=util-linux curl=curl diff=diffutils
     [ "$1" = control-plane ] ||
         printf '%s\n' runc=runc iptables=iptables conntrack=conntrack /usr/lib/cni/bridge=containernetworking-plugins
 }
@@ -37,11 +37,14 @@ build() {
         # shellcheck disable=SC2086 # these are words
         DEBIAN_FRONTEND=noninteractive apt-get install -qqy --no-install-recommends $missing >/dev/null
     fi
-    mkdir -p "$bin"
+    mkdir -p "$bin" "$home/built"
     go_programs etcd '' go.etcd.io/etcd/server/v3=etcd
     kubernetes kube-apiserver kube-controller-manager kubectl
     go_programs helm '' helm.sh/helm/v4/cmd/helm=helm
-    [ "$part" = node ] || return 0
+    if [ "$part" = node ]; then node_programs; fi
+}
+
+node_programs() {
     kubernetes kubelet kube-proxy kube-scheduler
     local containerd=github.com/containerd/containerd/v2/cmd
     go_programs containerd no_btrfs $containerd/containerd=containerd $containerd/ctr=ctr \
@@ -58,21 +61,27 @@ kubernetes() {
 }
 
 # Builds programs of one of our Go modules (module, build tags, package=program...), unless they are
-# there already from the very same module.
+# there already from the very same module and flags.
 go_programs() {
-    local module=$here/programs/$1 tags=$2 pair digest version
+    local module=$here/programs/$1 pair digest version
+    local flags=(-trimpath -buildvcs=false -tags "$2")
     shift 2
-    digest=$(cd "$module" && cat -- * | sha256sum | cut -c1-16)
+    version=$(sed -n 's/^.*k8s.io\/kubernetes v\([0-9.]*\).*$/\1/p' "$module/go.mod")
+    flags+=(-ldflags "-s -w ${version:+$(kubernetes_version "$version")}")
+    digest=$( (cd "$module" && cat -- * && echo "${flags[@]}") | sha256sum | cut -c1-16)
     for pair in "$@"; do
         local package=${pair%=*} program=${pair##*=}
         local built=$home/built/$program-$digest
         if [ ! -x "$built" ]; then
-            echo "building $program"
-            mkdir -p "$home/built"
-            version=$(sed -n 's/^.*k8s.io\/kubernetes v\([0-9.]*\)$/\1/p' "$module/go.mod")
-            (cd "$module" && CGO_ENABLED=0 go build -trimpath -buildvcs=false -tags "$tags" \
-                -ldflags "-s -w ${version:+$(kubernetes_version "$version")}" -o "$built.part" "$package")
-            mv "$built.part" "$built"
+            # Whoever else builds the same is waited for.
+            (
+                flock 9
+                [ ! -x "$built" ] || exit 0
+                echo "building $program"
+                cd "$module" || exit 1
+                CGO_ENABLED=0 go build "${flags[@]}" -o "$built.part" "$package"
+                mv "$built.part" "$built"
+            ) 9>"$built.lock"
         fi
         ln -sfn "$built" "$bin/$program"
     done

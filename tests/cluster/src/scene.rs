@@ -6,7 +6,7 @@ use std::sync::Arc;
 use libtest_mimic::Trial;
 
 use crate::cluster::Cluster;
-use crate::evidence;
+use crate::{evidence, installation};
 
 /// Where a test plays.
 #[derive(Clone)]
@@ -43,7 +43,11 @@ where
             runtime.block_on(test(scene.clone()));
         }));
         if let Err(panic) = outcome {
-            runtime.block_on(evidence::save(&scene, name));
+            runtime.block_on(async {
+                evidence::save(&scene, name).await;
+                // The next test finds the cluster as this one did.
+                installation::remove(&scene).await;
+            });
             resume_unwind(panic);
         }
         Ok(())

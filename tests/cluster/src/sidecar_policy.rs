@@ -1,6 +1,8 @@
 //! The policy that keeps a sidecar's right to patch pods to one label of its own pod: what a sidecar
 //! does is done here with the very token that it would have.
 
+use serde_json::Value;
+
 use crate::installation::{install, remove};
 use crate::scene::Scene;
 
@@ -116,41 +118,43 @@ async fn token(scene: &Scene, bound: &[&str]) -> String {
     scene.kubectl(&args).await.ok().trim_end().to_owned()
 }
 
-/// The API server's address and authority, and no credentials: those of this machine's administrator
-/// would come before a token.
-async fn server(scene: &Scene) -> [String; 2] {
+/// A patch as the sidecar sends it: one request with nothing but its token (`kubectl` would read the
+/// pod first). The error is what the API server said.
+async fn patch(scene: &Scene, token: &str, pod: &str, change: &str) -> Result<(), String> {
     let config = scene
         .kubectl(&["config", "view", "--minify", "-o", "json"])
         .await
         .ok();
-    let config: serde_json::Value = serde_json::from_str(&config).unwrap();
-    ["server", "certificate-authority"].map(|part| {
-        let value = config["clusters"][0]["cluster"][part].as_str().unwrap();
-        format!("--{part}={value}")
-    })
-}
-
-/// A patch as the sidecar sends it: with nothing but its token. The error is what the API server said.
-async fn patch(scene: &Scene, token: &str, pod: &str, change: &str) -> Result<(), String> {
-    let [server, authority] = server(scene).await;
-    let token = format!("--token={token}");
-    let args = [
-        "patch",
-        "pod",
-        pod,
-        "-n",
-        &scene.namespace,
-        "-p",
-        change,
-        "--kubeconfig=/dev/null",
-        &server,
-        &authority,
-        &token,
-    ];
-    let said = scene.kubectl(&args).await;
-    if said.success {
-        Ok(())
-    } else {
-        Err(said.stderr)
+    let config: Value = serde_json::from_str(&config).unwrap();
+    let cluster = &config["clusters"][0]["cluster"];
+    let part = |name: &str| cluster[name].as_str().unwrap().to_owned();
+    let url = format!(
+        "{}/api/v1/namespaces/{}/pods/{pod}",
+        part("server"),
+        scene.namespace
+    );
+    let output = tokio::process::Command::new("curl")
+        .args([
+            "--silent",
+            "--show-error",
+            "--fail-with-body",
+            "--request",
+            "PATCH",
+            &url,
+        ])
+        .args(["--cacert", &part("certificate-authority")])
+        .args([
+            "--header",
+            "Content-Type: application/strategic-merge-patch+json",
+        ])
+        .args(["--header", &format!("Authorization: Bearer {token}")])
+        .args(["--data", change])
+        .output()
+        .await
+        .unwrap();
+    if output.status.success() {
+        return Ok(());
     }
+    let said = [output.stdout, output.stderr].concat();
+    Err(String::from_utf8_lossy(&said).into_owned())
 }
