@@ -252,7 +252,10 @@ pub fn takes(
         return false;
     }
     let trusted = |leaf: &Leaf| bundle.is_some_and(|bundle| bundle.trusts(&leaf.issuer));
-    !policy.usable(serving, now)
+    // One that was cut off for long has not seen the new bundle for long, but its own leaf runs out.
+    let runs_out =
+        !policy.usable(serving, now) || serving.validity.left(now) <= policy.leaf_life / 6;
+    runs_out
         || serving.issuer == offered.issuer
         || trust
             .held(&offered.issuer)

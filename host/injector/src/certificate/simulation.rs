@@ -366,6 +366,55 @@ proptest! {
 }
 
 #[test]
+fn a_replica_that_was_cut_off_for_most_of_a_leafs_life_takes_the_new_one_before_its_own_runs_out() {
+    let mut world = World::new(3);
+    world.policy.ca_life = 5 * DAY;
+    world.policy.leaf_life = 2 * DAY;
+    // Found by chance: the leaf ran out between two looks while the new authority was still settling.
+    let events = [
+        Event::Live(972),
+        Event::LoseRecord,
+        Event::CutOff(2),
+        Event::Live(1897),
+        Event::CutOff(2),
+        Event::Act(2, 0),
+        Event::Clock(0, -1),
+        Event::Live(1),
+    ];
+    world.live(10 * MINUTE);
+    play(&mut world, &events);
+}
+
+/// Freezes a replica just before a write, lets the others go on for weeks, and lets it write.
+fn frozen_before(is_there: impl Fn(&At) -> bool) {
+    let mut world = World::new(2);
+    world.policy.ca_life = 9 * DAY;
+    world.live(10 * MINUTE);
+    'found: loop {
+        world.pass(4 * MINUTE);
+        for turn in 0..6 {
+            world.act(1, turn);
+            if is_there(&world.replicas[1].at) {
+                break 'found;
+            }
+        }
+        (0..6).for_each(|turn| world.act(0, turn));
+    }
+    world.replicas[1].cut_off = true;
+    world.live(30 * DAY);
+    world.replicas[1].cut_off = false;
+    world.act(1, 0);
+    world.check(false);
+    world.live(DAY);
+}
+
+#[test]
+fn a_write_that_comes_weeks_late_changes_nothing() {
+    frozen_before(|at| matches!(at, At::WriteBundle(..)));
+    frozen_before(|at| matches!(at, At::WriteRecord(..)));
+}
+
+#[test]
 fn years_of_three_replicas_renew_in_time_and_in_order() {
     let mut world = World::new(3);
     world.policy.ca_life = 60 * DAY;
