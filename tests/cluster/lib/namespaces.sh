@@ -76,7 +76,8 @@ first_process() { # part
     mount --make-rshared /
     mount -t tmpfs run /run
     local folder
-    for folder in /var/lib/cni /var/lib/kubelet /var/log; do
+    # The last one is where claims get their folders.
+    for folder in /var/lib/cni /var/lib/kubelet /var/log /tmp/hostpath_pv; do
         mkdir -p "$folder" "$state/node$folder"
         mount --bind "$state/node$folder" "$folder"
     done
