@@ -86,7 +86,7 @@ pub(crate) async fn load(
         program,
         thread: host.thread.clone(),
     };
-    tracing::info!(
+    tracing::debug!(
         plugin.name = setup.name,
         plugin.version = generation.version(),
         plugin.digest = generation.digest(),

@@ -307,7 +307,7 @@ impl Plugin {
         }
         previous.count += 1;
         next.number = previous.count;
-        tracing::info!(
+        tracing::debug!(
             plugin.name = self.0.name,
             plugin.version = next.version(),
             plugin.digest = next.digest(),

@@ -453,8 +453,19 @@ impl Publisher {
             if let (Change::Stale(true), Some(stale)) = (&change, &next.stale) {
                 fields.push(("reason", Value::from(stale.reason.as_str())));
             }
-            self.timeline
-                .record("discovery", change.to_string(), fields);
+            let message = change.to_string();
+            match change {
+                Change::Appeared(_)
+                | Change::Left(_)
+                | Change::Desired { .. }
+                | Change::Stale(_) => {
+                    self.timeline.record("discovery", message, fields);
+                }
+                // How the others are, their own sidecars say.
+                Change::Phase { .. } | Change::Address(_) | Change::Role { .. } => {
+                    self.timeline.note("discovery", message, fields);
+                }
+            }
         }
         self.out.send_replace(Arc::new(next));
     }

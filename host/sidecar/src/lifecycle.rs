@@ -330,7 +330,7 @@ impl Inner {
         alive::until(&self.setup.workload_host, &workload, alive::Alive::No).await;
         self.setup
             .timeline
-            .record("drain", "the drained workload has ended", []);
+            .note("drain", "the drained workload has ended", []);
         alive::until(&self.setup.workload_host, &workload, alive::Alive::Yes).await;
     }
 }

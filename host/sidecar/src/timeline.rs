@@ -1,7 +1,8 @@
 //! What happened and why: the one record of every decision of the sidecar.
 //!
 //! The newest entries are held in memory for `/timeline` and `/events`, all are appended to a file
-//! that outlives the sidecar's process, and each is an event of the log too.
+//! that outlives the sidecar's process, and each is an event of the log too: news at `info`, what follows
+//! from news or comes with every start and stop at `debug`.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -12,13 +13,16 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio::sync::watch;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::limits;
 
 mod journal;
 
 use journal::Journal;
+
+/// The target of the log's events.
+const LOG: &str = "outrigger::timeline";
 
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -98,35 +102,55 @@ impl Timeline {
         message: impl Into<String>,
         fields: impl IntoIterator<Item = (&'static str, Value)>,
     ) -> u64 {
-        let message = cut(message.into(), limits::TIMELINE_MESSAGE_BYTES_MAX);
-        let fields = bounded(fields);
-        let entry = {
-            let mut ring = self.ring();
-            let entry = Arc::new(Entry {
-                seq: *self.inner.newest.borrow() + 1,
-                unix_ms: unix_ms(),
-                kind: Cow::Borrowed(kind),
-                message,
-                fields,
-            });
-            if ring.len() == limits::TIMELINE_ENTRIES {
-                ring.pop_front();
-            }
-            ring.push_back(Arc::clone(&entry));
-            // Within the lock: entries reach the file in the order of their numbers.
-            if let Some(journal) = &self.inner.journal {
-                journal.append(&entry);
-            }
-            self.inner.newest.send_replace(entry.seq);
-            entry
-        };
+        let entry = self.put(kind, message.into(), fields);
         if entry.fields.is_empty() {
-            info!(target: "outrigger::timeline", seq = entry.seq, kind, "{}", entry.message);
+            info!(target: LOG, seq = entry.seq, kind, "{}", entry.message);
         } else {
             let fields = Value::Object(entry.fields.clone());
-            info!(target: "outrigger::timeline", seq = entry.seq, kind, %fields, "{}", entry.message);
+            info!(target: LOG, seq = entry.seq, kind, %fields, "{}", entry.message);
         }
         entry.seq
+    }
+
+    /// The same for what is no news to whoever reads the log: it is told there at `debug`.
+    pub fn note(
+        &self,
+        kind: &'static str,
+        message: impl Into<String>,
+        fields: impl IntoIterator<Item = (&'static str, Value)>,
+    ) -> u64 {
+        let entry = self.put(kind, message.into(), fields);
+        let fields = Value::Object(entry.fields.clone());
+        debug!(target: LOG, seq = entry.seq, kind, %fields, "{}", entry.message);
+        entry.seq
+    }
+
+    fn put(
+        &self,
+        kind: &'static str,
+        message: String,
+        fields: impl IntoIterator<Item = (&'static str, Value)>,
+    ) -> Arc<Entry> {
+        let message = cut(message, limits::TIMELINE_MESSAGE_BYTES_MAX);
+        let fields = bounded(fields);
+        let mut ring = self.ring();
+        let entry = Arc::new(Entry {
+            seq: *self.inner.newest.borrow() + 1,
+            unix_ms: unix_ms(),
+            kind: Cow::Borrowed(kind),
+            message,
+            fields,
+        });
+        if ring.len() == limits::TIMELINE_ENTRIES {
+            ring.pop_front();
+        }
+        ring.push_back(Arc::clone(&entry));
+        // Within the lock: entries reach the file in the order of their numbers.
+        if let Some(journal) = &self.inner.journal {
+            journal.append(&entry);
+        }
+        self.inner.newest.send_replace(entry.seq);
+        entry
     }
 
     /// The entries after this number that are still in memory, oldest first; 0 = all.

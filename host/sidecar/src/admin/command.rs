@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::extract::rejection::StringRejection;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use outrigger_plugin_host::DrainReason;
@@ -9,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Shared;
-use super::route::{drain_reason, refused, unknown_reason};
+use super::route::{drain_reason, hinted, refused, unknown_reason};
 use crate::lifecycle::After;
 
 pub(super) async fn reload(State(shared): State<Shared>) -> Response {
@@ -34,8 +35,9 @@ struct Drain {
 }
 
 /// Drains; what comes after it is the asker's business.
-pub(super) async fn drain(State(shared): State<Shared>, body: String) -> Response {
-    let asked: Drain = match read(&body) {
+pub(super) async fn drain(State(shared): State<Shared>, body: Body) -> Response {
+    let hint = r#"an empty body, or {"reason": "manual"}"#;
+    let asked: Drain = match read(body, hint) {
         Ok(asked) => asked,
         Err(refusal) => return *refusal,
     };
@@ -67,8 +69,11 @@ pub(super) async fn log(State(shared): State<Shared>) -> Response {
     Json(json!({"filter": shared.log.current()})).into_response()
 }
 
-pub(super) async fn set_log(State(shared): State<Shared>, body: String) -> Response {
-    let asked: Filter = match read(&body) {
+pub(super) async fn set_log(State(shared): State<Shared>, body: Body) -> Response {
+    let asked: Filter = match read(
+        body,
+        r#"such as {"filter": "info,outrigger_sidecar=debug"}"#,
+    ) {
         Ok(asked) => asked,
         Err(refusal) => return *refusal,
     };
@@ -82,17 +87,24 @@ pub(super) async fn set_log(State(shared): State<Shared>, body: String) -> Respo
             );
             Json(json!({"filter": asked.filter, "before": before})).into_response()
         }
-        Err(error) => refused(StatusCode::BAD_REQUEST, error.to_string()),
+        Err(error) => hinted(
+            StatusCode::BAD_REQUEST,
+            error.to_string(),
+            "directives such as `info,outrigger_sidecar=debug`",
+        ),
     }
 }
 
+/// A body, or why it was not taken: too long, or no text.
+type Body = Result<String, StringRejection>;
+
 /// A JSON body; an empty one is an empty object. The content type does not matter on this socket.
-fn read<T: for<'a> Deserialize<'a>>(body: &str) -> Result<T, Box<Response>> {
-    let body = if body.trim().is_empty() { "{}" } else { body };
+fn read<T: for<'a> Deserialize<'a>>(body: Body, hint: &str) -> Result<T, Box<Response>> {
+    let body = body
+        .map_err(|rejection| Box::new(hinted(rejection.status(), rejection.body_text(), hint)))?;
+    let body = if body.trim().is_empty() { "{}" } else { &body };
     serde_json::from_str(body).map_err(|error| {
-        Box::new(refused(
-            StatusCode::BAD_REQUEST,
-            format!("the body cannot be read: {error}"),
-        ))
+        let problem = format!("the body cannot be read: {error}");
+        Box::new(hinted(StatusCode::BAD_REQUEST, problem, hint))
     })
 }

@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::sse::{Event, KeepAlive, Sse};
@@ -16,7 +17,7 @@ use serde::Deserialize;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::Shared;
-use super::route::refused;
+use super::route::{misread, refused};
 use crate::limits;
 use crate::timeline::Subscription;
 
@@ -33,9 +34,13 @@ pub(super) struct From {
 /// first, then each that follows. A browser that connects again goes on where it was.
 pub(super) async fn stream(
     State(shared): State<Shared>,
-    Query(from): Query<From>,
+    query: Result<Query<From>, QueryRejection>,
     headers: HeaderMap,
 ) -> Response {
+    let from = match query {
+        Ok(Query(from)) => from,
+        Err(rejection) => return misread(&rejection, "`since` is the number of an entry"),
+    };
     let Ok(permit) = Arc::clone(&shared.streams).try_acquire_owned() else {
         let limit = limits::EVENT_STREAMS_MAX;
         let problem = format!("{limit} event streams are open, which is the limit");

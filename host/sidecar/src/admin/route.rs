@@ -1,7 +1,8 @@
 //! Which path is answered by what.
 
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{DefaultBodyLimit, Query, State};
-use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -52,6 +53,7 @@ fn reading() -> Router<Shared> {
 pub(super) fn pod(shared: Shared) -> Router {
     reading()
         .fallback(|uri: Uri| async move { not_found(&uri, &READING) })
+        .method_not_allowed_fallback(other_method)
         .layer(DefaultBodyLimit::max(limits::ADMIN_BODY_BYTES_MAX))
         .with_state(shared)
 }
@@ -67,13 +69,35 @@ pub(super) fn own(shared: Shared) -> Router {
             let all: Vec<&str> = READING.into_iter().chain(CHANGING).collect();
             not_found(&uri, &all)
         })
+        .method_not_allowed_fallback(other_method)
         .layer(DefaultBodyLimit::max(limits::ADMIN_BODY_BYTES_MAX))
         .with_state(shared)
 }
 
 fn not_found(uri: &Uri, paths: &[&str]) -> Response {
-    let body = json!({"error": format!("there is no {}", uri.path()), "paths": paths});
+    let hint = if CHANGING.contains(&uri.path()) {
+        "commands are answered on the sidecar's Unix socket alone, `admin.sock` in its state folder"
+    } else {
+        "`paths` are those that there are"
+    };
+    let body =
+        json!({"error": format!("there is no {}", uri.path()), "hint": hint, "paths": paths});
     (StatusCode::NOT_FOUND, Json(body)).into_response()
+}
+
+async fn other_method(method: Method, uri: Uri) -> Response {
+    let hint = match uri.path() {
+        "/log" | "/pre-stop" => "use GET or POST",
+        path if CHANGING.contains(&path) => "use POST: this changes something",
+        _ => "use GET: this only reads",
+    };
+    let error = format!("{} does not take {method}", uri.path());
+    hinted(StatusCode::METHOD_NOT_ALLOWED, error, hint)
+}
+
+/// An error as JSON, with what to do about it.
+pub(super) fn hinted(status: StatusCode, error: impl Into<String>, hint: &str) -> Response {
+    (status, Json(json!({"error": error.into(), "hint": hint}))).into_response()
 }
 
 /// An error as JSON.
@@ -120,10 +144,23 @@ struct Since {
     since: u64,
 }
 
-async fn timeline(State(shared): State<Shared>, Query(query): Query<Since>) -> impl IntoResponse {
+async fn timeline(
+    State(shared): State<Shared>,
+    query: Result<Query<Since>, QueryRejection>,
+) -> Response {
+    let query = match query {
+        Ok(Query(query)) => query,
+        Err(rejection) => return misread(&rejection, "`since` is the number of an entry"),
+    };
     let entries = shared.status.rooms.timeline.since(query.since);
     let entries: Vec<_> = entries.iter().map(|entry| entry.as_ref().clone()).collect();
     Json(json!({"newest": shared.status.rooms.timeline.newest(), "entries": entries}))
+        .into_response()
+}
+
+/// A query that cannot be read.
+pub(super) fn misread(rejection: &QueryRejection, hint: &str) -> Response {
+    hinted(rejection.status(), rejection.body_text(), hint)
 }
 
 #[derive(Deserialize)]
@@ -134,9 +171,13 @@ struct PreStop {
 /// The workload's preStop hook: drains and answers when that is done.
 async fn pre_stop(
     State(shared): State<Shared>,
-    Query(query): Query<PreStop>,
+    query: Result<Query<PreStop>, QueryRejection>,
     headers: HeaderMap,
 ) -> Response {
+    let query = match query {
+        Ok(Query(query)) => query,
+        Err(rejection) => return misread(&rejection, "`reason` says why, once"),
+    };
     let Some(token) = &shared.token else {
         return refused(
             StatusCode::FORBIDDEN,

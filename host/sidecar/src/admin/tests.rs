@@ -235,6 +235,105 @@ async fn the_unix_socket_takes_commands_and_reads_too() {
 }
 
 #[tokio::test]
+async fn what_is_asked_wrongly_is_answered_with_what_to_do() {
+    let pod = pod().await;
+    for (method, path, body, status, error, hint) in [
+        (
+            Method::GET,
+            "/reload",
+            "",
+            405,
+            "/reload does not take GET",
+            "use POST",
+        ),
+        (
+            Method::PUT,
+            "/log",
+            "",
+            405,
+            "/log does not take PUT",
+            "use GET or POST",
+        ),
+        (
+            Method::POST,
+            "/status",
+            "",
+            405,
+            "/status does not take POST",
+            "use GET",
+        ),
+        (
+            Method::POST,
+            "/relaod",
+            "",
+            404,
+            "there is no /relaod",
+            "`paths`",
+        ),
+        (
+            Method::POST,
+            "/log",
+            "",
+            400,
+            "missing field `filter`",
+            "outrigger_sidecar=debug",
+        ),
+        (
+            Method::POST,
+            "/log",
+            "debug",
+            400,
+            "the body cannot be read",
+            "such as",
+        ),
+        (
+            Method::POST,
+            "/drain",
+            r#"{"raeson":"manual"}"#,
+            400,
+            "unknown field",
+            "manual",
+        ),
+        (
+            Method::GET,
+            "/timeline?since=x",
+            "",
+            400,
+            "invalid digit",
+            "number of an entry",
+        ),
+        (
+            Method::GET,
+            "/events?since=-1",
+            "",
+            400,
+            "invalid digit",
+            "number of an entry",
+        ),
+    ] {
+        let (code, answer) = pod.command(method, path, body).await;
+        let text = |field: &str| answer[field].as_str().unwrap_or_default().to_owned();
+        assert_eq!(code, status, "{path}: {answer}");
+        assert!(text("error").contains(error), "{path}: {answer}");
+        assert!(text("hint").contains(hint), "{path}: {answer}");
+    }
+    let long = "x".repeat(limits::ADMIN_BODY_BYTES_MAX + 1);
+    let (code, answer) = pod.command(Method::POST, "/drain", &long).await;
+    assert_eq!(code, 413);
+    assert!(
+        answer["hint"]
+            .as_str()
+            .is_some_and(|hint| hint.contains("empty body"))
+    );
+    // From the pod's network, the remedy is where to ask.
+    let (code, answer) = pod.get("/swap").await;
+    assert_eq!(code, 404);
+    assert!(answer["hint"].as_str().unwrap().contains("admin.sock"));
+    // Nothing of all this drained anybody.
+    assert_eq!(pod.get("/status").await.1["phase"], "starting");
+}
+
+#[tokio::test]
 async fn status_peers_timeline_and_page_are_there() {
     let pod = pod().await;
     pod.channels.timeline.record("test", "first", []);

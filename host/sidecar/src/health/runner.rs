@@ -111,9 +111,12 @@ impl Runner {
         };
         let before = Arc::clone(&self.out.borrow());
         for told in changes(&before, &report) {
-            self.setup
-                .timeline
-                .record(told.kind, told.message, told.fields);
+            let timeline = &self.setup.timeline;
+            if told.is_news {
+                timeline.record(told.kind, told.message, told.fields);
+            } else {
+                timeline.note(told.kind, told.message, told.fields);
+            }
         }
         self.setup.role.send_if_modified(|role| {
             let other = *role != report.role;
@@ -240,7 +243,8 @@ impl Runner {
             }
             Err(error) if error.kind == CallErrorKind::NotExported => (Asked::Not, None),
             Err(error) => {
-                tracing::warn!(probe = probe.as_str(), %error, "The plugin gave no verdict");
+                // The plugin host has warned of it, and the timeline tells what stands instead.
+                tracing::debug!(probe = probe.as_str(), %error, "The plugin gave no verdict");
                 (Asked::Failed(error.to_string()), None)
             }
         }

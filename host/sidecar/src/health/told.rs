@@ -13,7 +13,19 @@ pub(super) struct Told {
     pub(super) kind: &'static str,
     pub(super) message: String,
     pub(super) fields: Vec<(&'static str, Value)>,
+    /// Whether it is news to whoever reads the log.
+    pub(super) is_news: bool,
 }
+
+/// What holds a probe back in every start and every stop.
+const EXPECTED: [&str; 6] = [
+    "start-gate",
+    "not-started",
+    "counting",
+    "draining",
+    "drained",
+    "stopped",
+];
 
 /// What is different in `new`. Reasons differ by whose they are and their code, not by their words:
 /// words hold numbers that change with each look.
@@ -45,6 +57,7 @@ pub(super) fn changes(old: &HealthReport, new: &HealthReport) -> Vec<Told> {
             kind: "role",
             message,
             fields: vec![("role", new.role.clone().into())],
+            is_news: true,
         });
     }
     told
@@ -73,6 +86,10 @@ fn probe(name: &'static str, now: &ProbeReport) -> Told {
         Some(reason) if now.pass => format!("{name} passes still: {reason}"),
         Some(reason) => format!("{name} fails: {reason}"),
     };
+    let is_expected = first.is_some_and(|reason| {
+        reason.scope == ReasonScope::Outrigger && EXPECTED.contains(&reason.code.as_str())
+    });
+    let is_starting = name == "startup" && !now.pass;
     let codes: Vec<Value> = now
         .reasons
         .iter()
@@ -86,5 +103,41 @@ fn probe(name: &'static str, now: &ProbeReport) -> Told {
             ("pass", now.pass.into()),
             ("reasons", codes.into()),
         ],
+        is_news: !is_expected && !is_starting,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::well;
+    use crate::health::ProbeReason;
+
+    #[test]
+    fn what_comes_with_every_start_and_stop_is_no_news() {
+        let reason = |scope, code: &str| ProbeReport {
+            reasons: vec![ProbeReason {
+                scope,
+                code: code.to_owned(),
+                message: "so it is".to_owned(),
+                counts: true,
+            }],
+            ..ProbeReport::default()
+        };
+        let starting = HealthReport {
+            startup: reason(ReasonScope::Own, "not-answering"),
+            readiness: reason(ReasonScope::Outrigger, "not-started"),
+            ..well()
+        };
+        let ill = HealthReport {
+            readiness: reason(ReasonScope::Cluster, "no-quorum"),
+            ..well()
+        };
+        let news = |old: &HealthReport, new: &HealthReport| -> Vec<bool> {
+            changes(old, new).iter().map(|told| told.is_news).collect()
+        };
+        assert_eq!(news(&well(), &starting), [false, false]);
+        assert_eq!(news(&starting, &well()), [true, true]);
+        assert_eq!(news(&well(), &ill), [true]);
     }
 }

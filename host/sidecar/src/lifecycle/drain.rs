@@ -170,15 +170,18 @@ impl Drain<'_> {
         if matches!(result, StepResult::Failed | StepResult::OutOfTime) {
             self.complete = false;
         }
-        self.setup.timeline.record(
-            "drain",
-            format!("{step}: {note}"),
-            [
-                ("step", step.into()),
-                ("result", result.as_str().into()),
-                ("took-ms", took_ms.into()),
-            ],
-        );
+        let fields = [
+            ("step", step.into()),
+            ("result", result.as_str().into()),
+            ("took-ms", took_ms.into()),
+        ];
+        let message = format!("{step}: {note}");
+        if step == "notice" && result == StepResult::Done {
+            self.setup.timeline.note("drain", message, fields);
+        } else {
+            self.setup.timeline.record("drain", message, fields);
+        }
+
         if self.steps.len() < STEPS_MAX {
             self.steps.push(DrainStep {
                 step,
