@@ -150,7 +150,7 @@ async fn skips_are_told_to_the_world_unless_the_run_is_dry() {
     let told = webhook.world.told.lock().unwrap().clone();
     assert_eq!(told.len(), 1, "{told:?}");
     assert!(
-        told[0].starts_with("databases/agdb-1 of agdb: "),
+        told[0].starts_with("default/agdb-1 of agdb: "),
         "{told:?}"
     );
 }
