@@ -21,11 +21,14 @@ type Problem struct {
 }
 
 func (p Problem) String() string {
-	where := p.Where
-	if p.Line > 0 {
-		where += fmt.Sprintf(":%d", p.Line)
+	var where []string
+	if p.Where != "" {
+		where = append(where, p.Where)
 	}
-	return strings.TrimPrefix(where+": ", ": ") + p.Message
+	if p.Line > 0 {
+		where = append(where, fmt.Sprintf("line %d", p.Line))
+	}
+	return strings.Join(append(where, p.Message), ": ")
 }
 
 // Family is what an exposition tells of one metric.

@@ -82,8 +82,11 @@ func checkAll(documented string, urls []string) (map[string]map[string]int, []Pr
 			counts[url+" as "+short] = report.Entries
 			names = append(names, have)
 		}
+		if len(names) < len(formats) {
+			continue
+		}
 		// Series may have come between the two scrapes; none goes.
-		for _, name := range slices.Concat(names[:len(names)/2]...) {
+		for _, name := range names[0] {
 			if strings.HasPrefix(name, "outrigger_") && !slices.Contains(names[1], name) {
 				problems = append(problems, Problem{Where: url, Message: name + " is told in OpenMetrics and not in the older format"})
 			}
