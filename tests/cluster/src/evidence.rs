@@ -33,10 +33,10 @@ const QUESTIONS: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// Saves everything in a folder beside this program, and says where.
-pub(crate) async fn save(scene: &Scene, test: &str) {
-    let folder = folder().join(test);
-    if let Err(error) = fs::create_dir_all(&folder) {
+/// Saves everything beside what the test itself wrote there, and says where.
+pub(crate) async fn save(scene: &Scene) {
+    let folder = &scene.evidence;
+    if let Err(error) = fs::create_dir_all(folder) {
         eprintln!("no evidence can be saved in {}: {error}", folder.display());
         return;
     }
@@ -55,9 +55,12 @@ pub(crate) async fn save(scene: &Scene, test: &str) {
     eprintln!("what the cluster knows is in {}", folder.display());
 }
 
-/// `<target>/cluster-evidence`.
-fn folder() -> PathBuf {
+/// `<target>/cluster-evidence/<test>`.
+pub(crate) fn folder(test: &str) -> PathBuf {
     let program = std::env::current_exe().unwrap_or_default();
     let target = program.ancestors().nth(2).map(PathBuf::from);
-    target.unwrap_or_default().join("cluster-evidence")
+    target
+        .unwrap_or_default()
+        .join("cluster-evidence")
+        .join(test)
 }

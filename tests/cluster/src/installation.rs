@@ -1,11 +1,9 @@
 //! Installing by kustomize and by Helm, in front of a real API server.
 
-use serde_json::Value;
-
 use crate::rendering::{CHART, FLAVOURS, kustomized, templated};
 use crate::scene::Scene;
 
-const NAMESPACE: &str = "outrigger-system";
+pub(crate) const NAMESPACE: &str = "outrigger-system";
 
 /// Kinds that others bring, so that objects of them can be applied; nothing is known of their fields.
 fn foreign_kinds() -> String {
@@ -107,31 +105,23 @@ pub(crate) async fn every_manifest(scene: Scene) {
 
 /// As the webhook does after its start: certificates in the Secret, the authority in the configuration.
 async fn as_the_webhook(scene: &Scene) {
-    let webhook = "--as=system:serviceaccount:outrigger-system:outrigger-webhook";
-    let update = async |path: &str, change: fn(&mut Value)| {
-        let object = scene.kubectl(&["get", "--raw", path, webhook]).await.ok();
-        let mut object: Value = serde_json::from_str(&object).unwrap();
-        change(&mut object);
-        // Raw: `kubectl replace` by itself would write down as applied what is only replaced.
+    let secret = r#"{"data":{"tls.crt":"Y2VydA=="}}"#.to_owned();
+    let configuration = serde_json::json!({
+        "webhooks": [{ "name": "inject.outrigger.dev", "clientConfig": { "caBundle": AUTHORITY } }]
+    });
+    for (object, patch) in [
+        ("secret/outrigger-webhook-tls", secret),
+        (
+            "mutatingwebhookconfiguration/outrigger",
+            configuration.to_string(),
+        ),
+    ] {
+        let account = "--as=system:serviceaccount:outrigger-system:outrigger-webhook";
         scene
-            .kubectl_with(
-                &["replace", "--raw", path, "-f", "-", webhook],
-                &object.to_string(),
-            )
+            .kubectl(&["patch", object, "-n", NAMESPACE, "-p", &patch, account])
             .await
             .ok();
-    };
-    let secret = "/api/v1/namespaces/outrigger-system/secrets/outrigger-webhook-tls";
-    update(secret, |secret| {
-        secret["data"] = serde_json::json!({ "tls.crt": "Y2VydA==" });
-    })
-    .await;
-    let configuration =
-        "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/outrigger";
-    update(configuration, |configuration| {
-        configuration["webhooks"][0]["clientConfig"]["caBundle"] = Value::from(AUTHORITY);
-    })
-    .await;
+    }
 }
 
 /// Whether what it wrote is still there.

@@ -17,13 +17,20 @@ const MAY: &[&[&str]] = &[
         "outrigger-system",
     ],
     &[
-        "update",
+        "watch",
+        "secrets/outrigger-webhook-tls",
+        "-n",
+        "outrigger-system",
+    ],
+    &[
+        "patch",
         "secrets/outrigger-webhook-tls",
         "-n",
         "outrigger-system",
     ],
     &["get", "mutatingwebhookconfigurations/outrigger"],
-    &["update", "mutatingwebhookconfigurations/outrigger"],
+    &["watch", "mutatingwebhookconfigurations/outrigger"],
+    &["patch", "mutatingwebhookconfigurations/outrigger"],
 ];
 
 /// What an intruder would like.
@@ -43,7 +50,9 @@ const MAY_NOT: &[&[&str]] = &[
     &["create", "pods", "-n", "outrigger-system"],
     &["create", "pods/exec", "-A"],
     &["patch", "statefulsets.apps", "-n", "default"],
-    &["update", "mutatingwebhookconfigurations/other"],
+    &["patch", "mutatingwebhookconfigurations/other"],
+    &["watch", "mutatingwebhookconfigurations"],
+    &["watch", "secrets", "-n", "outrigger-system"],
     &["create", "mutatingwebhookconfigurations"],
     &["delete", "mutatingwebhookconfigurations/outrigger"],
     &["create", "serviceaccounts/token", "-n", "outrigger-system"],

@@ -1,6 +1,7 @@
 //! What each test gets: the cluster and a namespace of its own.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use libtest_mimic::Trial;
@@ -14,6 +15,8 @@ pub(crate) struct Scene {
     pub(crate) cluster: Arc<Cluster>,
     /// A namespace for this test alone, which the test makes if it needs one.
     pub(crate) namespace: String,
+    /// The folder for what helps when the test fails.
+    pub(crate) evidence: PathBuf,
 }
 
 /// A test of this name. When it panics, evidence is saved first.
@@ -34,6 +37,7 @@ where
             .collect::<String>()
             .trim_end_matches('-')
             .to_owned(),
+        evidence: evidence::folder(name),
     };
     Trial::test(name, move || {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -44,7 +48,7 @@ where
         }));
         if let Err(panic) = outcome {
             runtime.block_on(async {
-                evidence::save(&scene, name).await;
+                evidence::save(&scene).await;
                 // The next test finds the cluster as this one did.
                 installation::remove(&scene).await;
             });
