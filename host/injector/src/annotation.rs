@@ -231,6 +231,9 @@ pub fn check<'v>(
     if !key.grammar.accepts(text) {
         let problem = format!("`{}` is not {}", cut(text), key.grammar.describe());
         let hint = match key.grammar.near(text) {
+            _ if key.grammar == Grammar::Status => {
+                "injections write it: remove it from the pod template".to_owned()
+            }
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("such as {}", key.grammar.examples()),
         };

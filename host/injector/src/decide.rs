@@ -133,7 +133,7 @@ impl fmt::Display for SkipReason {
             }
             Self::Owner { kind: Some(kind) } => write!(
                 f,
-                "a {kind} controls this pod, and only pods of a StatefulSet are replicas"
+                "a {kind} controls this pod, and only pods of an apps/v1 StatefulSet are replicas"
             ),
             Self::NotRequired(denial) => {
                 write!(

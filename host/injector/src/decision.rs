@@ -119,7 +119,10 @@ fn asking<'a>(
         }
         other => {
             let reason = SkipReason::Owner {
-                kind: other.map(|owner| cut(owner.kind)),
+                kind: other.map(|owner| match owner.kind {
+                    "StatefulSet" => cut(&format!("{} {}", owner.api_version, owner.kind)),
+                    kind => cut(kind),
+                }),
             };
             warnings.push(format!("no sidecar: {reason}"));
             Err(reason)

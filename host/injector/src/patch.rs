@@ -25,14 +25,19 @@ use crate::status::{Status, place};
 /// The operations that bring a pod to what the injection says: none where it is so already, and none
 /// for what is no pod or has no container of the workload's name.
 pub fn patch(pod: &Value, injection: &Injection) -> Vec<PatchOperation> {
+    operations(pod, injection).bounded(pod)
+}
+
+/// The same, however many.
+pub(crate) fn operations(pod: &Value, injection: &Injection) -> Operations {
     let Ok(view) = Pod::checked(pod) else {
-        return Vec::new();
+        return Operations::default();
     };
     let Some(workload) = view.container(&injection.workload) else {
-        return Vec::new();
+        return Operations::default();
     };
     if !pod.get("metadata").is_some_and(Value::is_object) {
-        return Vec::new();
+        return Operations::default();
     }
     let old = view
         .annotation(Status::KEY)
@@ -43,7 +48,7 @@ pub fn patch(pod: &Value, injection: &Injection) -> Vec<PatchOperation> {
     patching.workload();
     patching.share();
     patching.annotations();
-    patching.operations.bounded(pod)
+    patching.operations
 }
 
 /// A patch that is being made.

@@ -30,6 +30,11 @@ const TAKEN_OVER: &str = "/app-lifecycle/";
 /// # Errors
 /// When the pod was not injected, or its status was tampered with.
 pub fn uninject(pod: &Value) -> Result<Vec<PatchOperation>, UninjectError> {
+    Ok(taking_out(pod)?.bounded(pod))
+}
+
+/// The same, however many.
+pub(crate) fn taking_out(pod: &Value) -> Result<Operations, UninjectError> {
     let view = Pod::checked(pod).map_err(|Misshapen(at)| UninjectError::Malformed(at))?;
     let text = view
         .annotation(Status::KEY)
@@ -61,7 +66,7 @@ pub fn uninject(pod: &Value) -> Result<Vec<PatchOperation>, UninjectError> {
         operations.undo(&at, &status, place::SHARE);
     }
     annotations(&mut operations, &view, &status);
-    Ok(operations.bounded(pod))
+    Ok(operations)
 }
 
 fn of_workload(operations: &mut Operations, workload: &Container<'_>, status: &Status) {

@@ -91,9 +91,7 @@ impl Grammar {
             Self::Memory => "`64Mi`".to_owned(),
             Self::LogFilter => "`info` or `warn,outrigger_sidecar=debug`".to_owned(),
             Self::Url => "`http://collector:4317`".to_owned(),
-            Self::Status => {
-                "one that `outrigger inject` writes: remove it from the pod template".to_owned()
-            }
+            Self::Status => String::new(),
         }
     }
 

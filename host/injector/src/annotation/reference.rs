@@ -28,12 +28,7 @@ pub fn reference() -> String {
         text.push_str(title);
         text.push_str("\n\n| key | value | such as | default | meaning |\n|---|---|---|---|---|\n");
         for key in KEYS.iter().filter(|key| key.place == place) {
-            let written = matches!(key.name, "role" | "status");
-            let examples = if written {
-                String::new()
-            } else {
-                key.grammar.examples()
-            };
+            let examples = key.grammar.examples();
             let row = format!(
                 "| `{PREFIX}{}` | {} | {examples} | {} | {} |\n",
                 key.name,

@@ -312,18 +312,18 @@ fn prometheus(fitting: &Fitting<'_>, warnings: &mut Vec<String>) -> Vec<(String,
 
 /// Over everything that is injected but the token, which differs from pod to pod.
 fn hash(injection: &Injection) -> String {
-    let all = json!([
-        injection.workload,
-        injection.sidecar,
+    let all = (
+        (&injection.workload, &injection.sidecar),
         injection.order.to_string(),
-        injection.volumes,
-        injection.mounts,
-        injection.env,
-        injection.pre_stop,
+        (&injection.volumes, &injection.mounts, &injection.env),
+        &injection.pre_stop,
         injection.share_process_namespace,
-        injection.annotations,
-    ]);
-    hex_digest(&Sha256::digest(all.to_string().as_bytes()))
+        &injection.annotations,
+    );
+    // Texts, numbers and lists of them always serialize.
+    hex_digest(&Sha256::digest(
+        serde_json::to_vec(&all).unwrap_or_default(),
+    ))
 }
 
 /// A finding about an annotation that is right by itself.

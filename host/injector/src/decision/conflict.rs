@@ -49,7 +49,7 @@ fn names(fitting: &Fitting<'_>) -> Result<(), Denial> {
     if pod.container(CONTAINER).is_some() || foreign_init {
         return taken(
             format!("the pod has a container {CONTAINER} that is not the sidecar"),
-            "give it another name: a sidecar written by hand is replaced by the injected one",
+            "give it another name, or remove it if it is a sidecar written by hand",
         );
     }
     if ours {

@@ -122,6 +122,11 @@ impl Operations {
         }
     }
 
+    /// All of them, each with its own place, however many.
+    pub(crate) fn all(self) -> Vec<PatchOperation> {
+        self.0
+    }
+
     /// All of them. Where they would be too many, those within one list become one that puts the whole
     /// list, tested to be the one that was seen, with others' items as they are.
     pub(crate) fn bounded(self, pod: &Value) -> Vec<PatchOperation> {
