@@ -13,6 +13,8 @@ use super::{EditError, emit};
 pub struct Editor {
     text: String,
     line_end: &'static str,
+    /// Whether the whole text is JSON, and shall stay so.
+    json: bool,
 }
 
 impl Editor {
@@ -22,6 +24,7 @@ impl Editor {
         Self {
             text: text.to_owned(),
             line_end,
+            json: serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok(),
         }
     }
 
@@ -30,24 +33,25 @@ impl Editor {
         self.text
     }
 
-    /// Carries out an operation on a document, whose paths begin below `prefix`, a JSON pointer. A
-    /// `test` does nothing here: whoever made the operations has tested the value.
+    /// Carries out an operation on the document that begins at a line, from 1. Its paths begin below
+    /// `prefix`, a JSON pointer. A `test` does nothing here: whoever made the operations has tested
+    /// the value.
     ///
     /// # Errors
     /// When the text is no YAML or has no such place; it is as before then.
     pub fn apply(
         &mut self,
-        document: usize,
+        line: usize,
         prefix: &str,
         operation: &PatchOperation,
     ) -> Result<(), EditError> {
         let path = |own: &dyn std::fmt::Display| format!("{prefix}{own}");
         match operation {
-            PatchOperation::Add(add) => self.add(document, &path(&add.path), &add.value),
+            PatchOperation::Add(add) => self.add(line, &path(&add.path), &add.value),
             PatchOperation::Replace(replace) => {
-                self.replace(document, &path(&replace.path), &replace.value)
+                self.replace(line, &path(&replace.path), &replace.value)
             }
-            PatchOperation::Remove(remove) => self.remove(document, &path(&remove.path)),
+            PatchOperation::Remove(remove) => self.remove(line, &path(&remove.path)),
             PatchOperation::Test(_) => Ok(()),
             PatchOperation::Move(_) | PatchOperation::Copy(_) => Err(EditError::NoSuchPlace {
                 path: path(&operation.path()),
@@ -56,11 +60,11 @@ impl Editor {
     }
 
     /// Adds an entry or an element, or replaces an entry that is there.
-    fn add(&mut self, document: usize, pointer: &str, value: &Value) -> Result<(), EditError> {
-        let place = Place::find(&self.text, document, pointer)?;
+    fn add(&mut self, line: usize, pointer: &str, value: &Value) -> Result<(), EditError> {
+        let place = Place::find(&self.text, line, pointer)?;
         let (at, new) = match &place.parent.kind {
             Kind::Map { .. } if place.entry().is_some() => {
-                return self.replace(document, pointer, value);
+                return self.replace(line, pointer, value);
             }
             Kind::Map { flow, entries } => self.new_entry(&place, *flow, entries, value)?,
             Kind::Seq { flow, items } => self.new_item(&place, *flow, items, value)?,
@@ -80,8 +84,8 @@ impl Editor {
     ) -> Result<(usize, String), EditError> {
         let key = &place.last;
         Ok(match entries.last() {
-            None if flow => (place.parent.start + 1, emit::flow_entry(key, value)),
-            Some(last) if flow => (last.end(), format!(", {}", emit::flow_entry(key, value))),
+            None if flow => (place.parent.start + 1, self.flow_entry(key, value)),
+            Some(last) if flow => (last.end(), format!(", {}", self.flow_entry(key, value))),
             Some(last) => {
                 let indent = column(&self.text, entries[0].key_start);
                 (
@@ -110,9 +114,9 @@ impl Editor {
         };
         if flow {
             return Ok(match (items.get(index), items.last()) {
-                (Some(next), _) => (next.start, format!("{}, ", emit::flow(value))),
-                (None, Some(last)) => (last.end, format!(", {}", emit::flow(value))),
-                (None, None) => (place.parent.start + 1, emit::flow(value)),
+                (Some(next), _) => (next.start, format!("{}, ", self.flow(value))),
+                (None, Some(last)) => (last.end, format!(", {}", self.flow(value))),
+                (None, None) => (place.parent.start + 1, self.flow(value)),
             });
         }
         let first = items.first().ok_or_else(|| place.shape())?;
@@ -130,20 +134,20 @@ impl Editor {
     }
 
     /// Replaces an entry's value or an element.
-    fn replace(&mut self, document: usize, pointer: &str, value: &Value) -> Result<(), EditError> {
-        let place = Place::find(&self.text, document, pointer)?;
+    fn replace(&mut self, line: usize, pointer: &str, value: &Value) -> Result<(), EditError> {
+        let place = Place::find(&self.text, line, pointer)?;
         let (range, new) = match &place.parent.kind {
             Kind::Map { flow, .. } => {
                 let entry = place.entry().ok_or_else(|| place.missing())?;
                 if *flow || is_on_one_line(value) {
-                    let gap = if matches!(value, Value::Null) {
+                    let gap = if matches!(value, Value::Null) && !self.json {
                         ""
                     } else {
                         " "
                     };
                     (
                         entry.after_colon..entry.end(),
-                        format!("{gap}{}", one_line(value)),
+                        format!("{gap}{}", self.one_line(value)),
                     )
                 } else {
                     let indent = column(&self.text, entry.key_start);
@@ -160,7 +164,7 @@ impl Editor {
             Kind::Seq { flow, items } => {
                 let item = place.item(items).ok_or_else(|| place.missing())?;
                 if *flow || is_on_one_line(value) {
-                    (item.start..item.end, one_line(value))
+                    (item.start..item.end, self.one_line(value))
                 } else {
                     let dash = dash(&self.text, item).ok_or_else(|| place.shape())?;
                     let whole = emit::item(value, column(&self.text, dash), self.line_end);
@@ -181,8 +185,8 @@ impl Editor {
     }
 
     /// Removes an entry or an element.
-    fn remove(&mut self, document: usize, pointer: &str) -> Result<(), EditError> {
-        let place = Place::find(&self.text, document, pointer)?;
+    fn remove(&mut self, line: usize, pointer: &str) -> Result<(), EditError> {
+        let place = Place::find(&self.text, line, pointer)?;
         let range = match &place.parent.kind {
             Kind::Map { flow, entries } => {
                 let index = entries
@@ -221,6 +225,29 @@ impl Editor {
         };
         self.text.replace_range(range, "");
         Ok(())
+    }
+
+    fn flow_entry(&self, key: &str, value: &Value) -> String {
+        if self.json {
+            format!("{}: {value}", Value::from(key))
+        } else {
+            emit::flow_entry(key, value)
+        }
+    }
+
+    fn flow(&self, value: &Value) -> String {
+        if self.json {
+            value.to_string()
+        } else {
+            emit::flow(value)
+        }
+    }
+
+    fn one_line(&self, value: &Value) -> String {
+        match value {
+            Value::Null if !self.json => String::new(),
+            other => self.flow(other),
+        }
     }
 
     /// Whole lines, from the one of `first`, which must begin it, to that of the end.
@@ -280,13 +307,6 @@ fn is_on_one_line(value: &Value) -> bool {
     }
 }
 
-fn one_line(value: &Value) -> String {
-    match value {
-        Value::Null => String::new(),
-        other => emit::flow(other),
-    }
-}
-
 fn line_start(text: &str, at: usize) -> usize {
     text[..at].rfind('\n').map_or(0, |end| end + 1)
 }
@@ -327,7 +347,7 @@ struct Place {
 }
 
 impl Place {
-    fn find(text: &str, document: usize, pointer: &str) -> Result<Self, EditError> {
+    fn find(text: &str, line: usize, pointer: &str) -> Result<Self, EditError> {
         let missing = || EditError::NoSuchPlace {
             path: pointer.to_owned(),
         };
@@ -339,7 +359,7 @@ impl Place {
         let last = steps.pop().ok_or_else(missing)?;
         let mut node = documents(text)?
             .into_iter()
-            .nth(document)
+            .find(|root| root.line == line)
             .ok_or_else(missing)?;
         let mut parent_key_end = None;
         for step in steps {

@@ -13,8 +13,11 @@ fn operations(value: Value) -> Vec<PatchOperation> {
 
 fn edit(text: &str, prefix: &str, value: Value) -> Result<String, EditError> {
     let mut editor = Editor::new(text);
+    let line = Document::parse_all(text, "a.yaml")
+        .ok()
+        .and_then(|documents| Some(documents.first()?.line()));
     for operation in operations(value) {
-        editor.apply(0, prefix, &operation)?;
+        editor.apply(line.unwrap_or(1), prefix, &operation)?;
     }
     Ok(editor.into_text())
 }
@@ -145,7 +148,7 @@ fn each_document_is_edited_by_itself() {
     let [add] = operations(json!([{"op": "add", "path": "/m", "value": "v"}]))
         .try_into()
         .unwrap();
-    editor.apply(1, "", &add).unwrap();
+    editor.apply(3, "", &add).unwrap();
     assert_eq!(
         editor.into_text(),
         "a: 1\n---\nb: 1\nm: v\n---\n# third\nc: 1\n"
