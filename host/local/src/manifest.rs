@@ -23,7 +23,7 @@ pub(crate) use local_kind::without_tag;
 pub use local_kind::{Install, ProgramEntry};
 pub use not_honoured::not_honoured;
 pub(crate) use read::in_folder;
-pub use read::read;
+pub use read::{read, read_inputs};
 
 /// The label by which a pod template asks for the sidecar.
 pub const INJECT_LABEL: &str = "outrigger.dev/inject";
@@ -31,6 +31,24 @@ pub const INJECT_LABEL: &str = "outrigger.dev/inject";
 pub const PROFILE_ANNOTATION: &str = "outrigger.dev/profile";
 /// The key of that ConfigMap that holds the profile.
 pub const PROFILE_KEY: &str = "outrigger.yaml";
+
+/// What is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    /// A folder or a file.
+    Path(PathBuf),
+    /// A text that is no file.
+    Text(Source),
+}
+
+/// A text with objects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// The file, as the user named it.
+    pub file: String,
+    /// What it says.
+    pub text: String,
+}
 
 /// A namespace and a name in it.
 pub type Key = (String, String);
@@ -106,6 +124,8 @@ pub struct Manifests {
     pub secrets: BTreeMap<Key, Bundle>,
     /// Which program stands for which image.
     pub programs: Vec<ProgramEntry>,
+    /// The texts in which the objects stand, in the order of reading; not those of generators.
+    pub sources: Vec<Source>,
     /// Every file whose content counts, also those that are not there and would.
     pub files: BTreeSet<PathBuf>,
     /// The folders of which every manifest counts, also those that come later.

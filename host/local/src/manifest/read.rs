@@ -11,8 +11,8 @@ use outrigger_profile::document::{Document, path};
 use serde_json::Value as Json;
 
 use super::{
-    Bundle, Manifests, Origin, Placed, Value, decode, is_data_key, is_dns_name, kustomization,
-    local_kind, namespace_of,
+    Bundle, Input, Manifests, Origin, Placed, Source, Value, decode, is_data_key, is_dns_name,
+    kustomization, local_kind, namespace_of,
 };
 
 /// A manifest or a file behind a generator is not longer: a ConfigMap may have 1 MiB in a cluster.
@@ -25,9 +25,22 @@ const LOCAL_FILE: &str = "local.yaml";
 /// Reads folders and files. A folder with a kustomization is read as it says, and the `local.yaml` beside
 /// it; any other by its `*.yaml` and `*.yml` in the order of their names. What is wrong is in `findings`.
 pub fn read(inputs: &[PathBuf]) -> Manifests {
+    let inputs: Vec<Input> = inputs.iter().cloned().map(Input::Path).collect();
+    read_inputs(&inputs)
+}
+
+/// As [`read`], and texts that are no files.
+pub fn read_inputs(inputs: &[Input]) -> Manifests {
     let mut reader = Reader::default();
     for input in inputs {
-        reader.input(input, &Overrides::default());
+        match input {
+            Input::Path(path) => reader.input(path, &Overrides::default()),
+            Input::Text(text) => {
+                for (json, origin) in reader.documents_of(text.clone()) {
+                    reader.object(&json, origin, &Overrides::default());
+                }
+            }
+        }
     }
     reader.manifests
 }
@@ -108,7 +121,10 @@ impl Reader {
         if listed || !file.is_file() {
             return;
         }
-        for (json, origin) in self.documents(&file) {
+        let Some(text) = self.source(&file) else {
+            return;
+        };
+        for (json, origin) in self.parse(&text) {
             if json.get("kind").and_then(Json::as_str) == Some("Local") {
                 self.object(&json, origin, &Overrides::default());
             } else {
@@ -154,11 +170,28 @@ impl Reader {
         }
     }
 
+    fn source(&mut self, file: &Path) -> Option<Source> {
+        Some(Source {
+            text: self.text(file)?,
+            file: file.display().to_string(),
+        })
+    }
+
     fn documents(&mut self, file: &Path) -> Vec<(Json, Origin)> {
-        let Some(text) = self.text(file) else {
-            return Vec::new();
-        };
-        let (documents, findings) = Document::read_all(&text, &file.display().to_string());
+        match self.source(file) {
+            Some(text) => self.documents_of(text),
+            None => Vec::new(),
+        }
+    }
+
+    fn documents_of(&mut self, text: Source) -> Vec<(Json, Origin)> {
+        let documents = self.parse(&text);
+        self.manifests.sources.push(text);
+        documents
+    }
+
+    fn parse(&mut self, source: &Source) -> Vec<(Json, Origin)> {
+        let (documents, findings) = Document::read_all(&source.text, &source.file);
         self.manifests.findings.extend(findings.0);
         let placed = documents.into_iter().map(|document| {
             let json = document.to_json();
