@@ -4,7 +4,7 @@
 //! and the median of many runs; the least says what it costs, the median how busy the machine was.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use outrigger_injector::facts::{
     Catalog, PodManagement, ProfileEntry, ServiceFacts, StatefulSetFacts,
@@ -14,6 +14,7 @@ use outrigger_injector::{
 };
 use outrigger_profile::ByteSize;
 use serde_json::Value;
+use tokio::time::Instant;
 
 const RUNS: usize = 20_000;
 

@@ -137,7 +137,7 @@ impl<'a> Asked<'a> {
     ///
     /// # Errors
     /// Everything that is wrong, at once.
-    pub(crate) fn read(pod: &Pod<'a>) -> Result<Self, Vec<Finding>> {
+    pub(crate) fn read(pod: Pod<'a>) -> Result<Self, Vec<Finding>> {
         let mut asked = Self::default();
         let mut findings = Vec::new();
         for (place, entries) in [
@@ -199,16 +199,15 @@ pub fn check<'v>(
     let at = format!("{}[\"{PREFIX}{shown}\"]", place.metadata());
     let Some(key) = KEYS.iter().find(|key| key.name == name) else {
         let names = KEYS.iter().map(|key| key.name);
-        let hint = match did_you_mean(name, names) {
-            Some(near) => format!("did you mean `{PREFIX}{near}`?"),
-            None => {
-                let known: Vec<&str> = KEYS
-                    .iter()
-                    .filter(|key| key.place == place)
-                    .map(|key| key.name)
-                    .collect();
-                format!("there are {}", known.join(", "))
-            }
+        let hint = if let Some(near) = did_you_mean(name, names) {
+            format!("did you mean `{PREFIX}{near}`?")
+        } else {
+            let known: Vec<&str> = KEYS
+                .iter()
+                .filter(|key| key.place == place)
+                .map(|key| key.name)
+                .collect();
+            format!("there are {}", known.join(", "))
         };
         let problem = format!("there is no {} `{PREFIX}{shown}`", place.as_str());
         return Err(Finding::error(at, problem).hint(hint));
@@ -230,12 +229,12 @@ pub fn check<'v>(
     };
     if !key.grammar.accepts(text) {
         let problem = format!("`{}` is not {}", cut(text), key.grammar.describe());
-        let hint = match key.grammar.near(text) {
-            _ if key.grammar == Grammar::Status => {
-                "injections write it: remove it from the pod template".to_owned()
-            }
-            Some(near) => format!("did you mean `{near}`?"),
-            None => format!("such as {}", key.grammar.examples()),
+        let hint = if key.grammar == Grammar::Status {
+            "injections write it: remove it from the pod template".to_owned()
+        } else if let Some(near) = key.grammar.near(text) {
+            format!("did you mean `{near}`?")
+        } else {
+            format!("such as {}", key.grammar.examples())
         };
         return Err(Finding::error(at, problem).hint(hint));
     }

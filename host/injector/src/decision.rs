@@ -142,7 +142,7 @@ fn read<'a>(
             "look at the pod template: the API server would refuse this pod too",
         )
     })?;
-    let asked = Asked::read(&pod).map_err(|findings| Denial {
+    let asked = Asked::read(pod).map_err(|findings| Denial {
         code: DenyCode::Annotations,
         message: "what the pod asks for cannot be understood".to_owned(),
         hint: format!(
@@ -158,7 +158,7 @@ fn read<'a>(
 }
 
 fn injection(subject: &Subject<'_>, warnings: &mut Vec<String>) -> Result<Injection, Denial> {
-    conflict::system(&subject.pod)?;
+    conflict::system(subject.pod)?;
     let (source, entry) = profile::find(subject)?;
     let profile = profile::usable(&source, &entry, warnings)?;
     let (workload, container) = profile::workload(subject, profile)?;

@@ -61,58 +61,58 @@ impl<'a> Pod<'a> {
         Ok(pod)
     }
 
-    pub(crate) fn labels(&self) -> Option<&'a Map<String, Value>> {
+    pub(crate) fn labels(self) -> Option<&'a Map<String, Value>> {
         self.metadata("labels")?.as_object()
     }
 
-    pub(crate) fn annotations(&self) -> Option<&'a Map<String, Value>> {
+    pub(crate) fn annotations(self) -> Option<&'a Map<String, Value>> {
         self.metadata("annotations")?.as_object()
     }
 
-    pub(crate) fn annotation(&self, key: &str) -> Option<&'a str> {
+    pub(crate) fn annotation(self, key: &str) -> Option<&'a str> {
         self.annotations()?.get(key)?.as_str()
     }
 
-    pub(crate) fn label(&self, key: &str) -> Option<&'a str> {
+    pub(crate) fn label(self, key: &str) -> Option<&'a str> {
         self.labels()?.get(key)?.as_str()
     }
 
-    pub(crate) fn name(&self) -> Option<&'a str> {
+    pub(crate) fn name(self) -> Option<&'a str> {
         self.metadata("name")?.as_str()
     }
 
-    fn metadata(&self, key: &str) -> Option<&'a Value> {
+    fn metadata(self, key: &str) -> Option<&'a Value> {
         self.root.get("metadata")?.get(key)
     }
 
     /// A field of the spec; `null` counts as not there.
-    pub(crate) fn spec(&self, key: &str) -> Option<&'a Value> {
+    pub(crate) fn spec(self, key: &str) -> Option<&'a Value> {
         self.root.get("spec")?.get(key).filter(|v| !v.is_null())
     }
 
     /// A field of the spec as it stands, `null` too.
-    pub(crate) fn field(&self, key: &str) -> Option<&'a Value> {
+    pub(crate) fn field(self, key: &str) -> Option<&'a Value> {
         self.root.get("spec")?.get(key)
     }
 
     /// Whether the annotations are `null`, which is another thing than not there.
-    pub(crate) fn has_annotations_null(&self) -> bool {
+    pub(crate) fn has_annotations_null(self) -> bool {
         self.metadata("annotations").is_some_and(Value::is_null)
     }
 
-    pub(crate) fn flag(&self, key: &str) -> bool {
+    pub(crate) fn flag(self, key: &str) -> bool {
         self.spec(key).and_then(Value::as_bool) == Some(true)
     }
 
-    pub(crate) fn containers(&self) -> impl Iterator<Item = Container<'a>> + use<'a> {
+    pub(crate) fn containers(self) -> impl Iterator<Item = Container<'a>> + use<'a> {
         self.list("containers")
     }
 
-    pub(crate) fn init_containers(&self) -> impl Iterator<Item = Container<'a>> + use<'a> {
+    pub(crate) fn init_containers(self) -> impl Iterator<Item = Container<'a>> + use<'a> {
         self.list("initContainers")
     }
 
-    fn list(&self, key: &str) -> impl Iterator<Item = Container<'a>> + use<'a> {
+    fn list(self, key: &str) -> impl Iterator<Item = Container<'a>> + use<'a> {
         let list = self.spec(key).and_then(Value::as_array);
         list.into_iter()
             .flatten()
@@ -120,20 +120,20 @@ impl<'a> Pod<'a> {
             .map(|(index, value)| Container { index, value })
     }
 
-    pub(crate) fn container(&self, name: &str) -> Option<Container<'a>> {
+    pub(crate) fn container(self, name: &str) -> Option<Container<'a>> {
         self.containers().find(|one| one.name() == Some(name))
     }
 
-    pub(crate) fn init_container(&self, name: &str) -> Option<Container<'a>> {
+    pub(crate) fn init_container(self, name: &str) -> Option<Container<'a>> {
         self.init_containers().find(|one| one.name() == Some(name))
     }
 
-    pub(crate) fn volumes(&self) -> impl Iterator<Item = &'a Value> + use<'a> {
+    pub(crate) fn volumes(self) -> impl Iterator<Item = &'a Value> + use<'a> {
         let list = self.spec("volumes").and_then(Value::as_array);
         list.into_iter().flatten()
     }
 
-    pub(crate) fn volume(&self, name: &str) -> Option<&'a Value> {
+    pub(crate) fn volume(self, name: &str) -> Option<&'a Value> {
         self.volumes().find(|one| text(one, "name") == Some(name))
     }
 }

@@ -22,6 +22,9 @@ pub enum UninjectError {
     Malformed(String),
 }
 
+/// Whether an item of a list is ours.
+type Ours = dyn Fn(&Value) -> bool;
+
 /// Where a mesh puts a hook that it took over.
 const TAKEN_OVER: &str = "/app-lifecycle/";
 
@@ -45,7 +48,7 @@ pub(crate) fn taking_out(pod: &Value) -> Result<Operations, UninjectError> {
         of_workload(&mut operations, &workload, &status);
     }
     let named = |value: &Value| self::text(value, "name") == Some(CONTAINER);
-    let lists: [(&str, &str, &dyn Fn(&Value) -> bool); 2] = [
+    let lists: [(&str, &str, &Ours); 2] = [
         ("initContainers", place::INIT_CONTAINERS, &named),
         ("volumes", place::VOLUMES, &volume_is_ours),
     ];
@@ -65,7 +68,7 @@ pub(crate) fn taking_out(pod: &Value) -> Result<Operations, UninjectError> {
         let at = ["spec", "shareProcessNamespace"];
         operations.undo(&at, &status, place::SHARE);
     }
-    annotations(&mut operations, &view, &status);
+    annotations(&mut operations, view, &status);
     Ok(operations)
 }
 
@@ -73,15 +76,15 @@ fn of_workload(operations: &mut Operations, workload: &Container<'_>, status: &S
     let before = operations.len();
     let index = workload.index.to_string();
     let base = ["spec", "containers", &index];
-    let lists: [(&str, &str, fn(&Value) -> bool); 2] = [
-        ("volumeMounts", "mountPath", mount_is_ours),
-        ("env", "name", variable_is_ours),
+    let lists: [(&str, &str, &Ours); 2] = [
+        ("volumeMounts", "mountPath", &mount_is_ours),
+        ("env", "name", &variable_is_ours),
     ];
     for (list, key, ours) in lists {
         let at = [base[0], base[1], base[2], list];
         let place = place::of(&status.workload, list);
         let there = workload.value.get(list);
-        take(operations, &at, there, key, &ours, &place, status);
+        take(operations, &at, there, key, ours, &place, status);
     }
     let own = place::of(&status.workload, "lifecycle/preStop");
     if status.made(&own) && workload.pre_stop().is_some_and(is_our_hook) {
@@ -112,7 +115,7 @@ fn take(
     at: &[&str],
     there: Option<&Value>,
     key: &str,
-    ours: &dyn Fn(&Value) -> bool,
+    ours: &Ours,
     place: &str,
     status: &Status,
 ) {
@@ -130,7 +133,7 @@ fn take(
     }
 }
 
-fn annotations(operations: &mut Operations, pod: &Pod<'_>, status: &Status) {
+fn annotations(operations: &mut Operations, pod: Pod<'_>, status: &Status) {
     const AT: [&str; 2] = ["metadata", "annotations"];
     let ours = |key: &str| key == Status::KEY || status.made(&place::annotation(key));
     let Some(all) = pod.annotations() else {

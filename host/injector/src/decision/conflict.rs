@@ -14,7 +14,7 @@ use crate::injection::{Order, VOLUME_PREFIX};
 use crate::pod::{Container, Pod, part, text};
 
 /// The sidecar is a program for Linux.
-pub(super) fn system(pod: &Pod<'_>) -> Result<(), Denial> {
+pub(super) fn system(pod: Pod<'_>) -> Result<(), Denial> {
     let os = pod.spec("os").and_then(|os| text(os, "name"));
     let selector = pod.spec("nodeSelector");
     let chosen = selector.and_then(|labels| text(labels, "kubernetes.io/os"));
@@ -42,7 +42,7 @@ pub(super) fn check(fitting: &Fitting<'_>) -> Result<(), Denial> {
 
 /// Names of ours that are somebody else's.
 fn names(fitting: &Fitting<'_>) -> Result<(), Denial> {
-    let pod = &fitting.subject.pod;
+    let pod = fitting.subject.pod;
     let ours = fitting.subject.status.is_some();
     let taken = |what: String, hint: &str| Err(Denial::new(DenyCode::NameTaken, what, hint));
     let foreign_init = !ours && pod.init_container(CONTAINER).is_some();
@@ -77,7 +77,7 @@ fn names(fitting: &Fitting<'_>) -> Result<(), Denial> {
 
 /// The containers of a pod share its ports.
 fn ports(fitting: &Fitting<'_>) -> Result<(), Denial> {
-    let pod = &fitting.subject.pod;
+    let pod = fitting.subject.pod;
     let port = u64::from(fitting.port);
     let host = pod.flag("hostNetwork");
     let own = |one: &Container<'_>| one.name() == Some(CONTAINER);
@@ -163,7 +163,7 @@ fn mounts(fitting: &Fitting<'_>) -> Result<(), Denial> {
             ));
         }
         if let Some(folder) = folders.iter().find(|folder| folder.starts_with(path))
-            && read_only(&fitting.subject.pod, mount, name)
+            && read_only(fitting.subject.pod, mount, name)
         {
             return Err(taken(
                 format!(
@@ -182,7 +182,7 @@ fn shown(path: &Path) -> String {
     cut(&path.to_string_lossy())
 }
 
-fn read_only(pod: &Pod<'_>, mount: &Value, name: &str) -> bool {
+fn read_only(pod: Pod<'_>, mount: &Value, name: &str) -> bool {
     let kinds = ["configMap", "secret", "projected", "downwardAPI", "image"];
     mount.get("readOnly").and_then(Value::as_bool) == Some(true)
         || pod
@@ -236,7 +236,7 @@ fn processes(fitting: &Fitting<'_>) -> Result<(), Denial> {
     if !sees_processes(fitting.profile) {
         return Ok(());
     }
-    let pod = &fitting.subject.pod;
+    let pod = fitting.subject.pod;
     let denied = |message: &str, hint: &str| {
         Err(Denial::new(
             DenyCode::ProcessNamespace,
@@ -263,7 +263,7 @@ fn order(fitting: &Fitting<'_>) -> Result<(), Denial> {
     let (Order::Before(other) | Order::After(other)) = &fitting.subject.asked.order else {
         return Ok(());
     };
-    let pod = &fitting.subject.pod;
+    let pod = fitting.subject.pod;
     if other != CONTAINER && pod.init_container(other).is_some() {
         return Ok(());
     }

@@ -16,7 +16,7 @@ pub(super) fn context(fitting: &Fitting<'_>) -> Value {
             context.insert(key.to_owned(), value.clone());
         }
     }
-    if user(&fitting.subject.pod, workload) != Some(0) {
+    if user(fitting.subject.pod, workload) != Some(0) {
         context.insert("runAsNonRoot".to_owned(), json!(true));
     }
     context.insert("allowPrivilegeEscalation".to_owned(), json!(false));
@@ -30,7 +30,7 @@ pub(super) fn context(fitting: &Fitting<'_>) -> Value {
 }
 
 /// The workload's user, where the pod says.
-fn user(pod: &Pod<'_>, workload: &Container<'_>) -> Option<u64> {
+fn user(pod: Pod<'_>, workload: &Container<'_>) -> Option<u64> {
     let own = workload.security("runAsUser");
     let of_pod = pod
         .spec("securityContext")
@@ -40,7 +40,7 @@ fn user(pod: &Pod<'_>, workload: &Container<'_>) -> Option<u64> {
 
 /// What to say where the two may not be able to read each other's files.
 pub(super) fn warning(fitting: &Fitting<'_>) -> Option<String> {
-    let pod = &fitting.subject.pod;
+    let pod = fitting.subject.pod;
     let group = pod
         .spec("securityContext")
         .and_then(|all| all.get("fsGroup"))
@@ -68,9 +68,9 @@ fn shared(profile: &Profile) -> Option<String> {
     Some(format!("the sidecar may not write to the volume {name}"))
 }
 
-/// Whether the pod is of the QoS class Guaranteed, which a sidecar with other limits than requests would
-/// end.
-pub(super) fn guaranteed(pod: &Pod<'_>) -> bool {
+/// Whether the pod's quality of service is `Guaranteed`, which a sidecar with other limits than requests
+/// would end.
+pub(super) fn guaranteed(pod: Pod<'_>) -> bool {
     let others = pod
         .containers()
         .chain(pod.init_containers())

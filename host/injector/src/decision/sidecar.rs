@@ -29,7 +29,7 @@ const PROBE_TIMEOUT_SECONDS: u32 = 2;
 /// for a component that is being compiled.
 const MEMORY_BESIDES_PLUGIN: ByteSize = ByteSize(96 << 20);
 
-/// The CPU limit in a pod whose QoS class needs one.
+/// The CPU limit in a pod whose quality of service needs one.
 const GUARANTEED_CPU: &str = "100m";
 
 pub(super) fn container(
@@ -256,7 +256,7 @@ fn resources(fitting: &Fitting<'_>) -> Result<Value, Denial> {
         .memory_request
         .map(str::to_owned)
         .or_else(|| own(&settings.memory_request));
-    if security::guaranteed(&fitting.subject.pod) && memory_limit.is_some() {
+    if security::guaranteed(fitting.subject.pod) && memory_limit.is_some() {
         cpu_limit.get_or_insert_with(|| GUARANTEED_CPU.to_owned());
         cpu.clone_from(&cpu_limit);
         memory.clone_from(&memory_limit);
@@ -265,7 +265,7 @@ fn resources(fitting: &Fitting<'_>) -> Result<Value, Denial> {
         "cpu-request",
         cpu.as_deref(),
         cpu_limit.as_deref(),
-        |text| crate::quantity::cpu_milli(text),
+        crate::quantity::cpu_milli,
     )?;
     above(
         "memory-request",

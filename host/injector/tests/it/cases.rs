@@ -21,6 +21,8 @@ pub(crate) struct World {
     pub(crate) service: Option<ServiceFacts>,
     pub(crate) settings: Settings,
     pub(crate) operation: Operation,
+    /// What random bytes are.
+    pub(crate) entropy: FixedEntropy,
 }
 
 impl Catalog for World {
@@ -93,6 +95,7 @@ impl World {
                 Some("UPDATE") => Operation::Update,
                 _ => Operation::Create,
             },
+            entropy: FixedEntropy(0xab),
         }
     }
 
@@ -111,7 +114,7 @@ impl World {
             dry_run: false,
             owner: Owner::of(pod),
         };
-        decide(&request, self, &self.settings, &FixedEntropy(0xab))
+        decide(&request, self, &self.settings, &self.entropy)
     }
 }
 

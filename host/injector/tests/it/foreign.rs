@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::cases::World;
 use crate::{here, stored, yaml};
 
-/// One injector: what it does to a pod.
+/// What somebody does to a pod.
 type Injector = fn(&mut Value);
 
 const INJECTORS: [(&str, Injector); 6] = [
@@ -325,9 +325,9 @@ fn two_that_both_want_to_be_first_come_to_rest() {
 #[test]
 fn what_others_damaged_is_put_back_and_no_more() {
     let whole = ours(&world(), &agdb());
-    let damages: [(&str, fn(&mut Value)); 9] = [
+    let damages: [(&str, Injector); 9] = [
         ("the sidecar is gone", |pod| {
-            list(&mut pod["spec"], "initContainers").clear()
+            list(&mut pod["spec"], "initContainers").clear();
         }),
         ("it is no native sidecar any more", |pod| {
             pod["spec"]["initContainers"][0]
@@ -336,7 +336,7 @@ fn what_others_damaged_is_put_back_and_no_more() {
                 .remove("restartPolicy");
         }),
         ("its arguments are others", |pod| {
-            pod["spec"]["initContainers"][0]["args"] = json!(["webhook"])
+            pod["spec"]["initContainers"][0]["args"] = json!(["webhook"]);
         }),
         ("a variable of it is gone", |pod| {
             list(&mut pod["spec"]["initContainers"][0], "env").remove(4);

@@ -1,6 +1,12 @@
 //! Decisions and patches from outside: golden pairs, pods that other injectors changed too, properties of
 //! generated pods, and the generated reference.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "these are tests, their helpers too"
+)]
+
 mod cases;
 mod foreign;
 mod generated;

@@ -106,6 +106,13 @@ pub(crate) fn restricted(pod: &Value) -> Vec<String> {
 
 /// What holds for the pod's context and for each container's.
 fn context(at: &str, context: &Value, bad: &mut impl FnMut(String)) {
+    const TYPES: [&str; 5] = [
+        "",
+        "container_t",
+        "container_init_t",
+        "container_kvm_t",
+        "container_engine_t",
+    ];
     if context["runAsUser"] == 0 {
         bad(format!("{at}: runAsUser"));
     }
@@ -122,13 +129,6 @@ fn context(at: &str, context: &Value, bad: &mut impl FnMut(String)) {
         bad(format!("{at}: appArmorProfile"));
     }
     let se_linux = &context["seLinuxOptions"];
-    const TYPES: [&str; 5] = [
-        "",
-        "container_t",
-        "container_init_t",
-        "container_kvm_t",
-        "container_engine_t",
-    ];
     let kind = se_linux["type"].as_str().unwrap_or_default();
     if !TYPES.contains(&kind) || !se_linux["user"].is_null() || !se_linux["role"].is_null() {
         bad(format!("{at}: seLinuxOptions"));
