@@ -82,6 +82,23 @@ pub const UPSTREAM_UP: &str = "outrigger_upstream_up";
 /// Connections to the sidecar's server that were turned away at the limit.
 pub const HTTP_REJECTED: &str = "outrigger_http_connections_rejected";
 
+/// The webhook's reviews by decision and reason.
+pub const WEBHOOK_DECISIONS: &str = "outrigger_webhook_decisions";
+/// Requests to the webhook that are no reviews, by what is wrong.
+pub const WEBHOOK_INVALID: &str = "outrigger_webhook_invalid_requests";
+/// What the webhook turned away, by limit.
+pub const WEBHOOK_REJECTED: &str = "outrigger_webhook_rejected";
+/// How long the webhook took for requests.
+pub const WEBHOOK_SECONDS: &str = "outrigger_webhook_request_duration_seconds";
+/// Reviews now.
+pub const WEBHOOK_IN_FLIGHT: &str = "outrigger_webhook_in_flight";
+/// Connections to the webhook now.
+pub const WEBHOOK_CONNECTIONS: &str = "outrigger_webhook_connections";
+/// Profiles with errors.
+pub const WEBHOOK_PROFILES_WITH_ERRORS: &str = "outrigger_webhook_profiles_with_errors";
+/// Days until the webhook's certificate expires.
+pub const WEBHOOK_CERTIFICATE_DAYS: &str = "outrigger_webhook_certificate_expiry_days";
+
 /// What the metrics tell that are counted as things happen.
 pub fn help(name: &str) -> &'static str {
     match name {
