@@ -8,7 +8,7 @@ pub mod apply;
 pub mod issue;
 pub mod mounted;
 pub mod own;
-mod pem;
+pub(crate) mod pem;
 pub mod record;
 pub mod renewal;
 pub mod serving;

@@ -7,6 +7,7 @@
 pub mod certificate;
 pub mod annotation;
 mod builtin;
+pub mod check;
 pub mod cluster;
 mod decide;
 mod decision;
@@ -17,6 +18,7 @@ mod injection;
 pub mod manifest;
 mod patch;
 mod pod;
+pub mod policy;
 mod quantity;
 pub mod review;
 mod settings;
