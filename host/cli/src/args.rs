@@ -1,9 +1,13 @@
 //! The command line.
 
+mod webhook;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
+
+pub(crate) use self::webhook::{Certificates, Webhook};
 
 /// A WebAssembly-extensible sidecar for the pods of a `StatefulSet`.
 #[derive(Debug, Parser)]
@@ -19,6 +23,8 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Run beside a workload, in its pod; configured by the environment
     Sidecar,
+    /// Answer the API server's admission reviews: put the sidecar into pods that ask for it
+    Webhook(Webhook),
     /// Run a StatefulSet's manifests as processes on this machine, each with its sidecar
     Up(Up),
     /// List the replicas of a running `up`

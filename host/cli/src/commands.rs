@@ -4,3 +4,4 @@ pub(crate) mod schema;
 pub(crate) mod second_terminal;
 pub(crate) mod sidecar;
 pub(crate) mod up;
+pub(crate) mod webhook;

@@ -31,6 +31,7 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let outcome = match args.command {
         Command::Sidecar => commands::sidecar::run(),
+        Command::Webhook(webhook) => commands::webhook::run(webhook),
         Command::Up(up) => commands::up::run(up),
         Command::Ps(ps) => commands::second_terminal::ps(&ps),
         Command::Logs(logs) => commands::second_terminal::logs(&logs),

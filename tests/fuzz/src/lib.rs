@@ -1,0 +1,58 @@
+//! What the targets of the injector share: the facts and the pod of the agdb example.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use json_patch::{Patch, PatchOperation};
+use outrigger_injector::facts::{PodManagement, ProfileEntry, ServiceFacts, StatefulSetFacts};
+use outrigger_injector::uninject;
+use outrigger_injector::webhook::MemoryCatalog;
+use serde_json::Value;
+
+const REVIEW: &str = include_str!("../../../host/injector/tests/data/review.json");
+const PROFILE: &str = include_str!("../../../examples/agdb/outrigger.yaml");
+const TEMPLATE: &str = include_str!("../../../examples/agdb/agdb_server.yaml");
+
+/// What the example's manifests tell.
+pub fn agdb() -> MemoryCatalog {
+    let mut catalog = MemoryCatalog::default();
+    let files = [("outrigger.yaml", PROFILE), ("agdb_server.yaml", TEMPLATE)];
+    let profile = ProfileEntry::read("agdb-outrigger", files, []);
+    catalog.add_profile("default", "agdb-outrigger", profile);
+    let set = StatefulSetFacts {
+        uid: None,
+        replicas: 3,
+        start: 0,
+        management: PodManagement::Parallel,
+        service: "agdb".into(),
+        claims: [].into(),
+    };
+    catalog.add_stateful_set("default", "agdb", set);
+    let service = ServiceFacts {
+        headless: true,
+        publish_not_ready: true,
+    };
+    catalog.add_service("default", "agdb", service);
+    catalog
+}
+
+/// The pod of a realistic review.
+pub fn pod() -> Value {
+    let mut review: Value = serde_json::from_str(REVIEW).unwrap();
+    review["request"]["object"].take()
+}
+
+/// The pod with a review's patch applied.
+pub fn apply(pod: &Value, patch: &str) -> Value {
+    let patch: Patch = serde_json::from_slice(&STANDARD.decode(patch).unwrap()).unwrap();
+    let mut patched = pod.clone();
+    json_patch::patch(&mut patched, &patch).unwrap();
+    patched
+}
+
+/// The pod with the operations applied, and with what they put in taken out again.
+pub fn taken_out(pod: &Value, operations: &[PatchOperation]) -> Value {
+    let mut pod = pod.clone();
+    json_patch::patch(&mut pod, operations).unwrap();
+    json_patch::patch(&mut pod, &uninject(&pod).unwrap()).unwrap();
+    pod
+}
