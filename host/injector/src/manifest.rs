@@ -82,7 +82,7 @@ pub enum ManifestError {
         /// As the user named it.
         file: String,
         /// Which workload.
-        workload: Workload,
+        workload: Box<Workload>,
         /// Where and why.
         problem: EditError,
     },
@@ -92,7 +92,7 @@ pub enum ManifestError {
         /// As the user named it.
         file: String,
         /// Which workload.
-        workload: Workload,
+        workload: Box<Workload>,
         /// Why.
         problem: UninjectError,
     },
@@ -284,7 +284,7 @@ pub fn uninject(text: &str, file: &str) -> Result<Uninjected, ManifestError> {
             Err(problem) => {
                 return Err(ManifestError::Uninject {
                     file: file.to_owned(),
-                    workload: found.workload,
+                    workload: Box::new(found.workload),
                     problem,
                 });
             }
@@ -310,7 +310,7 @@ fn edit(
             .apply(found.workload.line, &found.prefix, operation)
             .map_err(|problem| ManifestError::Text {
                 file: file.to_owned(),
-                workload: found.workload.clone(),
+                workload: Box::new(found.workload.clone()),
                 problem,
             })?;
     }
