@@ -4,9 +4,9 @@
 //! Pure at heart: the decision and the patch are functions of a pod, of what is known of its owner, and
 //! of settings. The webhook, `outrigger inject` and the golden tests all go through them.
 
-pub mod certificate;
 pub mod annotation;
 mod builtin;
+pub mod certificate;
 pub mod check;
 pub mod cluster;
 mod decide;
