@@ -7,7 +7,9 @@ use crate::{Failure, cache, command, progress};
 
 /// Installs the program into a temporary folder and runs it from an empty one.
 ///
-/// The target folder is the shared one, so that what has been compiled for release is not again.
+/// The target folder is the shared one, so that what has been compiled for release is not again. What
+/// cannot be kept is the optimisation across crates at the link, which takes longer than compiling all
+/// of our own and shows nothing here: it is left out.
 pub(crate) fn run() -> Result<(), Failure> {
     cache::AGDB_SERVER.ensure()?;
     let scratch = Scratch::new("install")?;
@@ -15,7 +17,8 @@ pub(crate) fn run() -> Result<(), Failure> {
     command::run(
         command::cargo()
             .args(["install", "--path", "host/cli", "--locked", "--root"])
-            .arg(&root),
+            .arg(&root)
+            .env("CARGO_PROFILE_RELEASE_LTO", "off"),
     )?;
     let outrigger = root.join("bin/outrigger");
     let expected = concat!("outrigger ", env!("CARGO_PKG_VERSION"));
