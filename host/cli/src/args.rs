@@ -1,5 +1,8 @@
 //! The command line.
 
+#[expect(clippy::doc_markdown, reason = "these are help texts, for a terminal")]
+mod manifests;
+#[expect(clippy::doc_markdown, reason = "these are help texts, for a terminal")]
 mod webhook;
 
 use std::path::PathBuf;
@@ -7,6 +10,7 @@ use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
+pub(crate) use self::manifests::{Check, Inject, Injected, Policy, Uninject};
 pub(crate) use self::webhook::{Certificates, Webhook};
 
 /// A WebAssembly-extensible sidecar for the pods of a `StatefulSet`.
@@ -25,6 +29,14 @@ pub(crate) enum Command {
     Sidecar,
     /// Answer the API server's admission reviews: put the sidecar into pods that ask for it
     Webhook(Webhook),
+    /// Put the sidecar into manifests, as the webhook does into pods
+    Inject(Inject),
+    /// Take the sidecar out of manifests: what is left is what was there before
+    Uninject(Uninject),
+    /// Tell what is wrong with profiles and manifests, or with the installation in a cluster
+    Check(Check),
+    /// Print policies that inject the sidecar without a webhook (Kubernetes 1.36 or later)
+    Policy(Policy),
     /// Run a StatefulSet's manifests as processes on this machine, each with its sidecar
     Up(Up),
     /// List the replicas of a running `up`

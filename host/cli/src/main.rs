@@ -32,6 +32,10 @@ fn main() -> ExitCode {
     let outcome = match args.command {
         Command::Sidecar => commands::sidecar::run(),
         Command::Webhook(webhook) => commands::webhook::run(webhook),
+        Command::Inject(inject) => commands::inject::run(&inject),
+        Command::Uninject(uninject) => commands::inject::undo(&uninject),
+        Command::Check(check) => commands::check::run(&check),
+        Command::Policy(policy) => commands::policy::run(&policy),
         Command::Up(up) => commands::up::run(up),
         Command::Ps(ps) => commands::second_terminal::ps(&ps),
         Command::Logs(logs) => commands::second_terminal::logs(&logs),

@@ -24,13 +24,13 @@ const SERVER_MIN: (u32, u32) = (1, 29);
 pub struct Installation {
     /// The namespace.
     pub namespace: String,
-    /// The Deployment, which is also the ServiceAccount's name unless it says another.
+    /// The Deployment, which is also the `ServiceAccount`'s name unless it says another.
     pub deployment: String,
     /// The Service by which API servers reach it.
     pub service: String,
     /// The Secret with its certificate.
     pub secret: String,
-    /// The MutatingWebhookConfiguration.
+    /// The `MutatingWebhookConfiguration`.
     pub configuration: String,
 }
 
@@ -57,7 +57,7 @@ pub struct Seen {
     pub installation: Installation,
     /// The API server's version.
     pub version: Asked<(u32, u32)>,
-    /// The MutatingWebhookConfiguration; none = there is none.
+    /// The `MutatingWebhookConfiguration`; none = there is none.
     pub configuration: Asked<Option<Value>>,
     /// The Deployment.
     pub deployment: Asked<Option<Value>>,

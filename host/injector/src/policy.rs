@@ -32,6 +32,9 @@ const HEAD: &str = "\
 # - draw a token for each pod: the preStop hooks of this StatefulSet share one, and whoever may read
 #   policies reads it.
 # Of the refusals there are two: a pod without its sidecar, and annotations that do not exist.
+# Change them with `kubectl apply`, never by deleting and applying: an API server of 1.36 whose last policy
+# with a StatefulSet as its parameter was deleted finds no StatefulSet for later ones until it is restarted,
+# and refuses the pods (\"no params found for policy binding\").
 ";
 
 /// The policies for a StatefulSet and their bindings, as YAML.
@@ -81,7 +84,8 @@ pub fn policies(workload: &Workload, injection: &Injection) -> String {
 /// Lines at an indentation.
 fn block(indent: usize, lines: &str) -> String {
     let pad = " ".repeat(indent);
-    lines.lines().map(|line| format!("{pad}{line}\n")).collect()
+    let lines: Vec<String> = lines.lines().map(|line| format!("{pad}{line}")).collect();
+    lines.join("\n") + "\n"
 }
 
 /// Which pods it is about; conditions may follow.

@@ -1,5 +1,7 @@
 //! The command line as a user meets it: its help, its errors and its exit codes.
 
+mod manifests;
+
 use std::process::{Command, Output};
 
 fn outrigger(args: &[&str]) -> Output {
@@ -40,6 +42,25 @@ fn a_sidecar_without_its_environment_says_all_that_is_missing() {
         .unwrap();
     assert_eq!(output.status.code(), Some(2));
     insta::assert_snapshot!(text(&output.stderr));
+}
+
+#[test]
+fn a_webhook_without_a_cluster_asks_for_a_certificate() {
+    let output = outrigger(&[
+        "webhook",
+        "--catalog=.",
+        "--listen=127.0.0.1:0",
+        "--metrics=127.0.0.1:0",
+    ]);
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
+    insta::assert_snapshot!(text(&output.stderr));
+}
+
+#[test]
+fn the_help_of_webhook_tells_its_options() {
+    let output = outrigger(&["webhook", "--help"]);
+    assert_eq!(output.status.code(), Some(0));
+    insta::assert_snapshot!(text(&output.stdout));
 }
 
 #[test]

@@ -91,6 +91,9 @@ fn told(seen: &Seen) -> String {
     lines.join("\n")
 }
 
+/// Makes something wrong.
+type Spoil = Box<dyn Fn(&mut Seen)>;
+
 /// What is not as it should be.
 fn wrong(seen: &Seen) -> String {
     let remarks = evaluate(seen, UNIX_EPOCH + NOW);
@@ -106,7 +109,7 @@ fn an_installation_that_works_is_told_line_by_line() {
 
 #[test]
 fn each_fault_is_told_with_the_command_that_mends_it() {
-    let cases: Vec<(&str, Box<dyn Fn(&mut Seen)>)> = vec![
+    let cases: Vec<(&str, Spoil)> = vec![
         (
             "nothing is installed",
             Box::new(|seen| {

@@ -270,7 +270,8 @@ fn warnings_have_their_line() {
 #[test]
 fn the_items_of_a_list_and_further_documents_are_edited_by_themselves() {
     let set = example("statefulset.yaml");
-    let item: String = set.lines().map(|line| format!("    {line}\n")).collect();
+    let item: Vec<String> = set.lines().map(|line| format!("    {line}\n")).collect();
+    let item = item.concat();
     let item = item.replacen("    apiVersion", "  - apiVersion", 1);
     let list = format!(
         "apiVersion: v1\nkind: List\nitems:\n{item}{}# The last.\n",

@@ -1,5 +1,7 @@
 //! What an edit leaves as it was, and what taking it out gives back.
 
+use std::fmt::Write as _;
+
 use json_patch::{Patch, PatchOperation};
 use outrigger_profile::document::Document;
 use proptest::prelude::*;
@@ -162,9 +164,9 @@ fn written(value: &Value, style: &mut dyn FnMut(u8) -> u8, indent: usize, text: 
         Value::Object(map) if !map.is_empty() && (indent == 0 || style(4) > 0) => {
             for (key, value) in map {
                 if style(5) == 0 {
-                    text.push_str(&format!("{pad}# about {key}\n"));
+                    writeln!(text, "{pad}# about {key}").unwrap();
                 }
-                text.push_str(&format!("{pad}{key}:"));
+                write!(text, "{pad}{key}:").unwrap();
                 below(value, style, indent, text);
                 if style(7) == 0 {
                     text.push('\n');
@@ -174,7 +176,7 @@ fn written(value: &Value, style: &mut dyn FnMut(u8) -> u8, indent: usize, text: 
         Value::Array(items) if !items.is_empty() => {
             for item in items {
                 if style(5) == 0 {
-                    text.push_str(&format!("{pad}# an element\n"));
+                    writeln!(text, "{pad}# an element").unwrap();
                 }
                 match item {
                     Value::Object(map) if !map.is_empty() => {
@@ -185,13 +187,13 @@ fn written(value: &Value, style: &mut dyn FnMut(u8) -> u8, indent: usize, text: 
                             indent + 2,
                             &mut inner,
                         );
-                        text.push_str(&format!("{pad}- {}", inner.trim_start()));
+                        write!(text, "{pad}- {}", inner.trim_start()).unwrap();
                     }
-                    other => text.push_str(&format!("{pad}- {other}\n")),
+                    other => writeln!(text, "{pad}- {other}").unwrap(),
                 }
             }
         }
-        other => text.push_str(&format!("{pad}{other}\n")),
+        other => writeln!(text, "{pad}{other}").unwrap(),
     }
 }
 
@@ -210,7 +212,7 @@ fn below(value: &Value, style: &mut dyn FnMut(u8) -> u8, indent: usize, text: &m
         };
         written(value, style, deeper, text);
     } else {
-        text.push_str(&format!(" {value}"));
+        write!(text, " {value}").unwrap();
         text.push_str(if style(4) == 0 { "  # why\n" } else { "\n" });
     }
 }
