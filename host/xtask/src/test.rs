@@ -7,12 +7,16 @@ use crate::{Failure, cache, command, progress, workspace};
 /// The targets for which the guests are built.
 const TARGETS: &[&str] = &["wasm32-unknown-unknown", "wasm32-wasip2"];
 
-/// Installs what the tests need and runs them.
+/// Installs what the tests need and runs them, all of them even if one fails.
 pub(crate) fn run(args: &[OsString]) -> Result<(), Failure> {
     targets()?;
     cache::AGDB_SERVER.ensure()?;
     progress::heading("cargo test --workspace");
-    command::run(command::cargo().args(["test", "--workspace"]).args(args))
+    command::run(
+        command::cargo()
+            .args(["test", "--workspace", "--no-fail-fast"])
+            .args(args),
+    )
 }
 
 /// Adds the wasm targets where they are missing. rustup normally does it by itself, from
