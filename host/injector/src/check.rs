@@ -343,7 +343,11 @@ fn configuration(seen: &Seen) -> Vec<Remark> {
             seen.installation.namespace.as_str(),
             seen.installation.service.as_str(),
         );
-        if service != ours {
+        let url = text("/clientConfig/url");
+        if !url.is_empty() {
+            let told = format!("{} asks {url}, and not a Service", text("/name"));
+            remarks.push(Remark::doubtful(ABOUT, told).mend(INSTALL));
+        } else if service != ours {
             let told = format!(
                 "{} asks the Service {}/{}, and the webhook's is {}/{}",
                 text("/name"),

@@ -144,6 +144,17 @@ fn each_fault_is_told_with_the_command_that_mends_it() {
             }),
         ),
         (
+            "no Service but an address",
+            Box::new(|seen| {
+                let Ok(Some(configuration)) = &mut seen.configuration else {
+                    panic!()
+                };
+                let client = &mut configuration["webhooks"][0]["clientConfig"];
+                client["url"] = json!("https://127.0.0.1:8443/inject");
+                client["service"].take();
+            }),
+        ),
+        (
             "no bundle",
             Box::new(|seen| seen.configuration = Ok(Some(configuration("")))),
         ),
