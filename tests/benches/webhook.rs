@@ -137,7 +137,10 @@ fn saturated(webhook: &Process, effort: &Effort) {
         .into_iter()
         .map(|thread| thread.join().unwrap())
         .sum();
-    let (used, time) = (webhook.processor_time() - used, begun.elapsed());
+    let (used, time) = (
+        webhook.processor_time().saturating_sub(used),
+        begun.elapsed(),
+    );
     println!(
         "saturated                   {:>8.0} reviews/s, {:.1} µs of processor each, {:.1} MiB",
         f64::from(answered) / time.as_secs_f64(),
@@ -175,7 +178,10 @@ fn paced(webhook: &Process, effort: &Effort) {
         .flat_map(|thread| thread.join().unwrap())
         .collect();
     times.sort();
-    let (used, time) = (webhook.processor_time() - used, begun.elapsed());
+    let (used, time) = (
+        webhook.processor_time().saturating_sub(used),
+        begun.elapsed(),
+    );
     println!(
         "at {RATE} reviews/s            p50 {:>4.0} µs, p99 {:.0} µs, worst {:.0} µs; {:.2} ms of processor each second",
         microseconds(times[times.len() / 2]),
