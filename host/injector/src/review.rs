@@ -12,6 +12,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::annotation::{PREFIX, PROFILE};
 use crate::decide::{Operation, Owner, Request, decide};
 use crate::entropy::Entropy;
 use crate::facts::Catalog;
@@ -284,6 +285,19 @@ impl<'a> Review<'a> {
             Object::Pod(pod) if self.operation == "CREATE" => Owner::of(pod),
             _ => None,
         }
+    }
+
+    /// The ConfigMap with the profile that the pod asks for.
+    pub fn profile(&self) -> Option<&str> {
+        let Object::Pod(pod) = &self.object else {
+            return None;
+        };
+        let annotations = pod.get("metadata")?.get("annotations")?.as_object()?;
+        annotations
+            .iter()
+            .find(|(key, _)| key.strip_prefix(PREFIX) == Some(PROFILE.name))?
+            .1
+            .as_str()
     }
 
     fn metadata(&self, key: &str) -> Option<&str> {

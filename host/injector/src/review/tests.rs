@@ -150,6 +150,7 @@ fn a_pod_without_a_name_goes_by_the_beginning_of_it() {
     let review = Review::read(&body).unwrap();
     assert_eq!((review.namespace(), review.name()), ("default", "agdb-"));
     assert_eq!(review.owner().unwrap().name, "agdb");
+    assert_eq!(review.profile(), Some("agdb-outrigger"));
 }
 
 #[test]

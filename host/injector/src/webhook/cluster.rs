@@ -94,6 +94,15 @@ impl World for ClusterWorld {
         Box::pin(self.catalog.wait_for_owner(namespace, name, uid, within))
     }
 
+    fn wait_for_profile<'a>(
+        &'a self,
+        namespace: &'a str,
+        config_map: &'a str,
+        within: Duration,
+    ) -> Pin<Box<dyn Future<Output = bool> + Send + 'a>> {
+        Box::pin(self.catalog.wait_for_profile(namespace, config_map, within))
+    }
+
     fn tell(&self, occasion: &Occasion<'_>) {
         let (reason, message, warning) = match occasion.told {
             Told::Denied(denial) => ("SidecarDenied", denial.to_string(), true),

@@ -214,12 +214,12 @@ async fn review(
         .ok_or(Refused::from(BodyError::NoMemory))?;
     let body = body::read(body, &mut memory).await?;
     let mut review = Review::read(&body)?;
-    if let Some(owner) = UnknownOwner::of(server, &review) {
+    if let Some(unknown) = Unknown::of(server, &review) {
         // What was read of the pod is let go of while others may use its memory.
         drop(review);
         // Half of the time is left for the answer.
-        owner
-            .wait(server, limits::OWNER_WAIT_MAX.min(total / 2))
+        unknown
+            .wait(server, limits::FACTS_WAIT_MAX.min(total / 2))
             .await;
         review = Review::read(&body)?;
     }
@@ -232,44 +232,62 @@ async fn review(
     Ok(response)
 }
 
-/// A StatefulSet whose pod is here before the watches have told of it.
-struct UnknownOwner {
+/// What a pod needs and the watches have not told of yet: pods may come a moment before that.
+struct Unknown {
     namespace: String,
-    name: String,
-    uid: Option<String>,
+    owner: Option<(String, Option<String>)>,
+    profile: Option<String>,
 }
 
-impl UnknownOwner {
+impl Unknown {
     fn of(server: &Server, review: &Review<'_>) -> Option<Self> {
         let owner = review.owner()?;
-        let namespace = review.namespace();
-        let known = || server.world.stateful_set(namespace, owner.name);
-        let missing = owner.kind == "StatefulSet"
-            && owner.api_version.starts_with("apps/")
-            && known().is_none_or(|known| {
-                // One of the same name that has been replaced since.
-                owner.uid.is_some() && known.uid.is_some() && known.uid.as_deref() != owner.uid
+        if owner.kind != "StatefulSet" || !owner.api_version.starts_with("apps/") {
+            return None;
+        }
+        let (world, namespace) = (&server.world, review.namespace());
+        let known_owner = world
+            .stateful_set(namespace, owner.name)
+            // One of the same name may have been there before.
+            .is_some_and(|known| {
+                known.uid.is_none() || owner.uid.is_none() || known.uid.as_deref() == owner.uid
             });
-        missing.then(|| Self {
+        let profile = review
+            .profile()
+            .filter(|profile| world.profile(namespace, profile).is_none());
+        if known_owner && profile.is_none() {
+            return None;
+        }
+        let owner = (owner.name.to_owned(), owner.uid.map(str::to_owned));
+        Some(Self {
             namespace: namespace.to_owned(),
-            name: owner.name.to_owned(),
-            uid: owner.uid.map(str::to_owned),
+            owner: (!known_owner).then_some(owner),
+            profile: profile.map(str::to_owned),
         })
     }
 
     async fn wait(&self, server: &Server, within: Duration) {
-        let uid = self.uid.as_deref();
-        let known = server
-            .world
-            .wait_for_owner(&self.namespace, &self.name, uid, within)
-            .await;
-        if !known {
-            debug!(
-                namespace = self.namespace,
-                statefulset = self.name,
-                "The owner of a pod did not become known in time"
-            );
-        }
+        let (world, namespace) = (&server.world, &self.namespace);
+        let owner = async {
+            match &self.owner {
+                Some((name, uid)) => {
+                    let uid = uid.as_deref();
+                    world.wait_for_owner(namespace, name, uid, within).await
+                }
+                None => true,
+            }
+        };
+        let profile = async {
+            match &self.profile {
+                Some(name) => world.wait_for_profile(namespace, name, within).await,
+                None => true,
+            }
+        };
+        let (owner, profile) = tokio::join!(owner, profile);
+        debug!(
+            namespace,
+            owner, profile, "What a pod needs was waited for: does it exist?"
+        );
     }
 }
 

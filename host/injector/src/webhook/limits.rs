@@ -32,7 +32,7 @@ pub const IDLE_TIMEOUT: Duration = Duration::from_mins(2);
 /// For how long, after an answer that leaves the rest of a body unread, that rest is thrown away: a
 /// connection that is cut off at once may cost the client its answer.
 pub const DISCARD_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long a review waits for its owner, when the watches have not told of it yet.
-pub const OWNER_WAIT_MAX: Duration = Duration::from_secs(1);
+/// How long a review waits for its pod's owner and profile, when the watches have not told of them yet.
+pub const FACTS_WAIT_MAX: Duration = Duration::from_secs(1);
 /// What a client that was turned away should wait.
 pub const RETRY_AFTER: Duration = Duration::from_secs(1);

@@ -27,6 +27,14 @@ pub trait World: Catalog + fmt::Debug + Send + Sync {
         within: Duration,
     ) -> Pin<Box<dyn Future<Output = bool> + Send + 'a>>;
 
+    /// Waits until the profile in a ConfigMap is known, for at most so long; whether it is.
+    fn wait_for_profile<'a>(
+        &'a self,
+        namespace: &'a str,
+        config_map: &'a str,
+        within: Duration,
+    ) -> Pin<Box<dyn Future<Output = bool> + Send + 'a>>;
+
     /// Takes note of a pod that was denied or skipped. Never waits.
     fn tell(&self, occasion: &Occasion<'_>);
 }
@@ -111,6 +119,15 @@ impl World for MemoryCatalog {
         _: Duration,
     ) -> Pin<Box<dyn Future<Output = bool> + Send + 'a>> {
         // It will not come.
+        Box::pin(std::future::ready(false))
+    }
+
+    fn wait_for_profile<'a>(
+        &'a self,
+        _: &'a str,
+        _: &'a str,
+        _: Duration,
+    ) -> Pin<Box<dyn Future<Output = bool> + Send + 'a>> {
         Box::pin(std::future::ready(false))
     }
 

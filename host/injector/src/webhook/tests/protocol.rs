@@ -134,6 +134,17 @@ async fn a_body_for_which_there_is_no_memory_is_told_to_come_again() {
 }
 
 #[tokio::test]
+async fn a_profile_that_comes_a_moment_after_the_pod_counts() {
+    let webhook = InMemory::new();
+    let mut client = Client::over(webhook.connect("h2").await, &webhook.tasks).await;
+    let response = client.send(post(REVIEW)).await.unwrap();
+    let answer: Value = serde_json::from_slice(response.body()).unwrap();
+    // It is there by now, and has errors.
+    let reason = &answer["response"]["auditAnnotations"]["reason"];
+    assert_eq!(reason, "profile-invalid", "{answer}");
+}
+
+#[tokio::test]
 async fn skips_are_told_to_the_world_unless_the_run_is_dry() {
     let webhook = InMemory::new();
     let mut client = Client::over(webhook.connect("h2").await, &webhook.tasks).await;
@@ -149,10 +160,7 @@ async fn skips_are_told_to_the_world_unless_the_run_is_dry() {
     client.send(post(review(false))).await.unwrap();
     let told = webhook.world.told.lock().unwrap().clone();
     assert_eq!(told.len(), 1, "{told:?}");
-    assert!(
-        told[0].starts_with("default/agdb-1 of agdb: "),
-        "{told:?}"
-    );
+    assert!(told[0].starts_with("default/agdb-1 of agdb: "), "{told:?}");
 }
 
 #[tokio::test]
