@@ -33,12 +33,16 @@ fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).expect("it is a file of the project")
 }
 
-/// Everything of it: the token, which is drawn, without its digits.
+/// Everything of it: the token, which is drawn, without its digits, and in quotes, which it has
+/// only where it would be read as a number.
 fn shown(output: &Output) -> String {
     let mut told = text(&output.stdout);
     if let Some(at) = told.find("Bearer ") {
         let token = told[at + 7..at + 39].to_owned();
-        told = told.replace(&token, "(32 digits)");
+        told = told
+            .replace(&format!("\"{token}\""), &token)
+            .replace(&token, "(32 digits)")
+            .replace("value: (32 digits)", "value: \"(32 digits)\"");
     }
     let error = text(&output.stderr);
     format!(
