@@ -107,7 +107,7 @@ pub struct Peers {
 pub struct Files {
     /// The number of the set in place; none before the first.
     pub set: Option<u64>,
-    /// When it was put in place.
+    /// When it was put in place, or found there by this sidecar when it started.
     pub committed_unix_ms: Option<u64>,
     /// SHA-256 of each file in hexadecimal, by its path in the workload.
     pub digests: BTreeMap<String, String>,

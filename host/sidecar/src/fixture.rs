@@ -110,6 +110,7 @@ pub(crate) fn files(gate: Gate, set: Option<u64>) -> FilesState {
         refused: 0,
         commits: 0,
         good_unix_ms: 0,
+        stands_unix_ms: 0,
     }
 }
 

@@ -77,7 +77,14 @@ async fn a_rebuilt_plugin_is_swapped_while_replicas_serve_and_a_truncated_one_is
     }
 
     example.write("plugin.wasm", &component[..component.len() / 2]);
-    told(&up, "agdb-0", "refused", SOON).await;
+    eventually(SOON, "the half of a component is refused", async || {
+        let seen = plugin(&up, "agdb-0").await?;
+        match seen["refused"].as_array() {
+            Some(findings) if !findings.is_empty() => Ok(()),
+            _ => Err(seen.to_string()),
+        }
+    })
+    .await;
     let seen = plugin(&up, "agdb-0").await.unwrap();
     assert_eq!(seen["generation"], 2, "{seen}");
     assert!(!seen["refused"].as_array().unwrap().is_empty(), "{seen}");

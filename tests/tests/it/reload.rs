@@ -61,7 +61,7 @@ async fn a_broken_edit_is_refused_and_the_old_file_stands() {
         "log_level: INFO",
         "log_level: {{ self.nonsense }}",
     );
-    told(&up, "agdb-0", "refused", SOON).await;
+    told(&up, "agdb-0", "nonsense", SOON).await;
     let status = up.sidecar("agdb-0").get("/status").await.unwrap().text();
     assert!(status.contains("nonsense"), "{status}");
     let now = rendered(&up, "agdb-0").await.unwrap();

@@ -116,7 +116,7 @@ fn view(peers: &PeerSet) -> model::Peers {
 fn files(files: &FilesState) -> model::Files {
     model::Files {
         set: files.set,
-        committed_unix_ms: (files.good_unix_ms > 0).then_some(files.good_unix_ms),
+        committed_unix_ms: (files.stands_unix_ms > 0).then_some(files.stands_unix_ms),
         digests: files.digests.clone(),
         refused: [&files.refusal, &files.rolled_back]
             .into_iter()

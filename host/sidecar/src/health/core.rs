@@ -1,6 +1,7 @@
 //! The pure core: what has been looked at so far, and what that makes of the replica.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use outrigger_plugin_host::Probe;
 use outrigger_profile::{self as profile, ClusterReasons, OnFailure};
@@ -28,6 +29,8 @@ pub struct ProbeState {
     pub threshold: Threshold,
     newest: Outcome,
     checked_unix_ms: Option<u64>,
+    /// When a failure was last counted.
+    failed_unix_ms: Option<u64>,
 }
 
 impl ProbeState {
@@ -36,7 +39,18 @@ impl ProbeState {
             threshold: Threshold::new(passing),
             newest: Outcome::default(),
             checked_unix_ms: None,
+            failed_unix_ms: None,
         }
+    }
+
+    /// Whether a failure comes so soon after the one before that it is the same: a plugin may ask to be
+    /// asked again before the period is over.
+    fn is_same_failure(&self, unix_ms: u64, period: Duration) -> bool {
+        // Less than the whole period, as clocks and timers are not that exact.
+        let apart = period.mul_f64(0.9).as_millis();
+        // A clock that was set back tells nothing: then it counts.
+        let since = self.failed_unix_ms.and_then(|last| unix_ms.checked_sub(last));
+        since.is_some_and(|since| u128::from(since) < apart)
     }
 
     fn report(&self, cluster_counts: bool, successes: u32) -> ProbeReport {
@@ -180,6 +194,14 @@ impl Core {
         let pass = outcome.own.is_empty() && (outcome.cluster.is_empty() || !cluster_counts);
         state.newest = outcome;
         state.checked_unix_ms = Some(looked.unix_ms);
+        if !pass {
+            // A workload that starts has as many periods as the profile says, however often somebody
+            // looks meanwhile: else it would be restarted too soon.
+            if probe == Probe::Startup && state.is_same_failure(looked.unix_ms, rule.period) {
+                return;
+            }
+            state.failed_unix_ms = Some(looked.unix_ms);
+        }
         state
             .threshold
             .step(pass, rule.failure_threshold, rule.success_threshold);

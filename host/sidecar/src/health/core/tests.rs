@@ -291,6 +291,27 @@ fn an_open_gate_does_not_close_again() {
 }
 
 #[test]
+fn who_looks_more_often_does_not_shorten_the_time_to_start() {
+    let mut core = Core::default();
+    core.gate(ProbeReport::passing());
+    core.phase(Phase::Running);
+    let health = health(ClusterReasons::Gate);
+    let mut alive_at = |unix_ms: u64| {
+        let looked = Looked {
+            failures: Vec::new(),
+            asked: resyncing(),
+            unix_ms,
+        };
+        core.look(Probe::Startup, &health, OnFailure::KeepLast, looked);
+        core.report(&health).liveness.pass
+    };
+    // Two failures are borne, one a second.
+    for (unix_ms, alive) in [(0, true), (300, true), (600, true), (1000, false)] {
+        assert_eq!(alive_at(unix_ms), alive, "{unix_ms}");
+    }
+}
+
+#[test]
 fn a_workload_that_never_starts_is_restarted_by_liveness() {
     let mut replica = gate();
     replica.core = Core::default();

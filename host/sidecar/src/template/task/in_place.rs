@@ -49,6 +49,9 @@ impl RenderTask {
             state.plan = plan;
             state.commits += u64::from(committed.new);
             state.good_unix_ms = unix_ms();
+            if committed.new {
+                state.stands_unix_ms = state.good_unix_ms;
+            }
         });
         if !committed.new {
             return;

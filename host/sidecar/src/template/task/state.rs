@@ -8,6 +8,7 @@ use outrigger_profile::Findings;
 use crate::files::Files;
 use crate::reload::Refusal;
 use crate::template::Gate;
+use crate::timeline::unix_ms;
 
 /// What stands in the shared volume, and what does not.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,6 +37,8 @@ pub struct FilesState {
     pub commits: u64,
     /// When a render was last good, in milliseconds since the Unix epoch; 0 = never.
     pub good_unix_ms: u64,
+    /// Since when this sidecar knows the set that stands, in the same unit; 0 = none does.
+    pub stands_unix_ms: u64,
 }
 
 /// What was done to the workload because of changed files.
@@ -65,6 +68,11 @@ impl FilesState {
             refused: 0,
             commits: 0,
             good_unix_ms: 0,
+            stands_unix_ms: if files.current().is_some() {
+                unix_ms()
+            } else {
+                0
+            },
         }
     }
 }
