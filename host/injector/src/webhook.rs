@@ -29,7 +29,7 @@ use crate::certificate::ServingCert;
 use crate::entropy::{Entropy, SystemEntropy};
 use crate::settings::Settings;
 
-pub use cluster::{ClusterWorld, ConnectError, connect, server_version};
+pub use cluster::ClusterWorld;
 pub use tls::{TlsError, TlsMin};
 pub use world::{MemoryCatalog, Occasion, World};
 

@@ -7,7 +7,7 @@ use outrigger_tests::{Example, Up, eventually};
 use serde_json::Value;
 
 use crate::guests;
-use crate::pods::{READY, all_ready, pods, told};
+use crate::pods::{READY, all_ready, pods};
 
 /// Time for a component to be noticed, compiled and tried.
 const SOON: Duration = Duration::from_secs(30);
@@ -41,7 +41,7 @@ fn example_with_file(component: &[u8]) -> Example {
     example
 }
 
-async fn plugin(up: &Up, pod: &str) -> Result<Value, String> {
+pub(crate) async fn plugin(up: &Up, pod: &str) -> Result<Value, String> {
     let answer = up
         .sidecar(pod)
         .get("/status")
@@ -95,9 +95,8 @@ async fn a_rebuilt_plugin_is_swapped_while_replicas_serve_and_a_truncated_one_is
     );
 }
 
-/// One replica beside a plugin that goes wrong in every call: the workload serves, the sidecar stays
-/// up, and the status says what is wrong.
-async fn one_replica_beside(behaviour: &str, kind: &str) {
+/// The example beside a guest that goes wrong as its settings say, instead of agdb's plugin.
+pub(crate) fn example_with_misbehaving(behaviour: &str, on_failure: &str) -> Example {
     let example = example_with_file(guests::misbehaving());
     let profile = std::fs::read_to_string(example.file("outrigger.yaml")).expect("it is there");
     let begin = profile.find("    settings:").expect("it has settings");
@@ -105,7 +104,7 @@ async fn one_replica_beside(behaviour: &str, kind: &str) {
         .find("  discovery:")
         .expect("it says how peers are found");
     let plugin_block = format!(
-        "    settings: {{behaviour: {behaviour}}}\n    on-failure: ignore\n    limits: {{cpu: 50ms, wall: 500ms}}\n\n"
+        "    settings: {{behaviour: {behaviour}}}\n    on-failure: {on_failure}\n    limits: {{cpu: 50ms, wall: 500ms}}\n\n"
     );
     let profile = [&profile[..begin], &plugin_block, &profile[end..]].concat();
     example.write("outrigger.yaml", profile);
@@ -119,6 +118,13 @@ async fn one_replica_beside(behaviour: &str, kind: &str) {
         "{{ plugin.cluster }}",
         "[{{ replicas | urls(\"http\", 3000) | join(\", \") }}]",
     );
+    example
+}
+
+/// One replica beside a plugin that goes wrong in every call: the workload serves, the sidecar stays
+/// up, and the status says what is wrong.
+async fn one_replica_beside(behaviour: &str, kind: &str) {
+    let example = example_with_misbehaving(behaviour, "ignore");
     let up = Up::start(example.path(), &["--replicas", "1"]).await;
     eventually(
         READY,

@@ -15,4 +15,5 @@ mod otlp;
 mod pods;
 mod refusals;
 mod reload;
+mod rollback;
 mod scaling;

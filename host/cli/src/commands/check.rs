@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use anstyle::{AnsiColor, Style};
 use outrigger_injector::check::{self, Installation, Remark, Standing};
-use outrigger_injector::{FixedEntropy, manifest, webhook};
+use outrigger_injector::{FixedEntropy, manifest};
 use outrigger_profile::{Finding, Findings};
 
 use super::manifests::{self, Given};
@@ -117,9 +117,9 @@ fn online(args: &args::Check) -> Result<Exit, Failure> {
         .enable_all()
         .build()?;
     let seen = runtime.block_on(async {
-        let api = webhook::connect().await?;
+        let api = outrigger_api_server::connect().await?;
         let installation = Installation::in_namespace(&args.system_namespace);
-        Ok::<_, webhook::ConnectError>(
+        Ok::<_, outrigger_api_server::ConnectError>(
             check::look(&api, installation, &args.injected.namespace).await,
         )
     });

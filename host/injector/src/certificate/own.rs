@@ -14,10 +14,9 @@ use super::record::{self, RecordError};
 use super::renewal::{Policy, Seen, Step, Trust, step, takes};
 use super::serving::{PairError, ServingCert, ahead_seconds, certified};
 use super::state::{Bundle, CaCertificate, Leaf, State};
-use crate::cluster::api::{ApiError, ApiServer, Pause};
 use crate::cluster::configuration::{COLLECTION, Configuration, ConfigurationName};
-use crate::cluster::follow::touched;
 use crate::cluster::secret::{Secret, SecretName};
+use outrigger_api_server::{ApiError, ApiServer, Pause, touched};
 
 /// How often everything is looked at, whatever the watches say.
 const LOOK_EVERY: Duration = Duration::from_secs(30);

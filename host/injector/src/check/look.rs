@@ -10,8 +10,7 @@ use serde_json::{Value, json};
 
 use super::{Asked, Installation, On, RIGHTS, Rehearsal, Right, Seen, SeenPod};
 use crate::cluster::objects::ConfigMap;
-use crate::cluster::{ApiError, ApiServer};
-use crate::webhook::server_version;
+use outrigger_api_server::{ApiError, ApiServer, server_version};
 
 /// Objects in one page of a list.
 const PAGE: usize = 500;

@@ -1,13 +1,13 @@
 use std::time::{Duration, UNIX_EPOCH};
 
-use axum::http::StatusCode;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use hyper::StatusCode;
 use serde_json::json;
 
 use super::*;
-use crate::cluster::ApiError;
-use crate::cluster::stand_in::StandIn;
+use outrigger_api_server::ApiError;
+use outrigger_api_server::stand_in::StandIn;
 
 /// 2026-06-01.
 const NOW: Duration = Duration::from_hours(494_520);

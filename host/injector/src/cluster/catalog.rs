@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use outrigger_api_server::ApiServer;
 use outrigger_shutdown::Shutdown;
 
-use super::api::ApiServer;
 use super::follow::{Kind, follow};
 use super::objects::{ConfigMap, Metadata, Service, StatefulSet};
 pub use super::store::KindStatus;

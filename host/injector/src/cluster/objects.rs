@@ -4,25 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+pub use outrigger_api_server::Metadata;
 use outrigger_profile::ByteSize;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use crate::facts::{PodManagement, ProfileEntry, ServiceFacts, StatefulSetFacts};
-
-/// `metadata`.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Metadata {
-    /// Empty in a manifest that leaves it to the context.
-    pub namespace: String,
-    /// The object's name.
-    pub name: String,
-    /// Who it is, however it is called.
-    pub uid: Option<String>,
-    /// The version that was read.
-    pub resource_version: Option<String>,
-}
 
 /// A ConfigMap that may hold a profile.
 #[derive(Debug, Clone, Deserialize)]

@@ -10,8 +10,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::json;
 
-use super::api::{ApiError, ApiServer};
-use super::objects::Metadata;
+use outrigger_api_server::{ApiError, ApiServer, Metadata};
 
 /// Which one.
 #[derive(Debug, Clone)]

@@ -4,53 +4,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::Request;
-use serde::Deserialize;
+use outrigger_api_server::{EventSink, Notice};
 
 use super::world::{Occasion, World};
-use crate::cluster::{ApiError, ApiServer, ClusterCatalog, EventSink, Notice};
+use crate::cluster::ClusterCatalog;
 use crate::decide::SkipReason;
 use crate::facts::{Catalog, ProfileEntry, ServiceFacts, StatefulSetFacts};
 use crate::review::Told;
-
-/// There is no way to an API server.
-#[derive(Debug, thiserror::Error)]
-pub enum ConnectError {
-    /// Neither a service account nor a kubeconfig says where it is.
-    #[error("neither a service account nor a kubeconfig says where the API server is")]
-    Nowhere(#[source] kube::config::InferConfigError),
-    /// What says so cannot be used.
-    #[error("the way to the API server cannot be used")]
-    Unusable(#[source] kube::Error),
-}
-
-/// The way to the API server, by the pod's service account or the user's kubeconfig.
-pub async fn connect() -> Result<ApiServer, ConnectError> {
-    let config = kube::Config::infer().await.map_err(ConnectError::Nowhere)?;
-    let client = kube::Client::try_from(config).map_err(ConnectError::Unusable)?;
-    Ok(ApiServer::new(client))
-}
-
-/// The API server's version, such as `(1, 36)`.
-pub async fn server_version(api: &ApiServer) -> Result<(u32, u32), ApiError> {
-    #[derive(Deserialize)]
-    struct Version {
-        major: String,
-        minor: String,
-    }
-    let request = Request::get("/version")
-        .body(Vec::new())
-        .map_err(|error| ApiError::Request(error.into()))?;
-    let version: Version = api.request(request).await?.value;
-    // Some providers write `33+`.
-    let number = |text: &str| {
-        let digits = text.trim_end_matches(|char: char| !char.is_ascii_digit());
-        digits
-            .parse()
-            .map_err(|_| ApiError::Malformed(serde::de::Error::custom("the version is no number")))
-    };
-    Ok((number(&version.major)?, number(&version.minor)?))
-}
 
 /// A cluster's catalog and where its Events go.
 #[derive(Debug, Clone)]
@@ -122,6 +82,7 @@ impl World for ClusterWorld {
             kind: occasion.owner.kind.to_owned(),
             name: occasion.owner.name.to_owned(),
             uid: uid.to_owned(),
+            action: "Inject",
             reason,
             message: format!("pod {}: {message}", occasion.pod),
             warning,

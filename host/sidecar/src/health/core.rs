@@ -49,7 +49,9 @@ impl ProbeState {
         // Less than the whole period, as clocks and timers are not that exact.
         let apart = period.mul_f64(0.9).as_millis();
         // A clock that was set back tells nothing: then it counts.
-        let since = self.failed_unix_ms.and_then(|last| unix_ms.checked_sub(last));
+        let since = self
+            .failed_unix_ms
+            .and_then(|last| unix_ms.checked_sub(last));
         since.is_some_and(|since| u128::from(since) < apart)
     }
 

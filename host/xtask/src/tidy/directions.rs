@@ -28,6 +28,7 @@ const ROOMS: &[Room] = &[
     room("outrigger-shutdown", &[]),
     room("outrigger-telemetry", &[]),
     room("outrigger-plugin-build", &[]),
+    room("outrigger-api-server", &["outrigger-shutdown"]),
     Room {
         package: "outrigger-plugin-host",
         uses: &["outrigger-peers", "outrigger-profile"],
@@ -37,6 +38,7 @@ const ROOMS: &[Room] = &[
     Room {
         package: "outrigger-sidecar",
         uses: &[
+            "outrigger-api-server",
             "outrigger-dashboard",
             "outrigger-peers",
             "outrigger-plugin-host",
@@ -49,6 +51,7 @@ const ROOMS: &[Room] = &[
     room(
         "outrigger-injector",
         &[
+            "outrigger-api-server",
             "outrigger-peers",
             "outrigger-profile",
             "outrigger-shutdown",
@@ -67,6 +70,7 @@ const ROOMS: &[Room] = &[
     Room {
         package: "outrigger",
         uses: &[
+            "outrigger-api-server",
             "outrigger-injector",
             "outrigger-local",
             "outrigger-peers",
@@ -108,7 +112,7 @@ const FENCES: &[(&str, &[&str])] = &[
         "notify",
         &["outrigger-injector", "outrigger-sidecar", "outrigger-local"],
     ),
-    ("kube", &["outrigger-injector"]),
+    ("kube", &["outrigger-api-server", "outrigger-injector"]),
     ("rcgen", &["outrigger-injector"]),
     ("hickory-resolver", &["outrigger-sidecar"]),
     ("opentelemetry_sdk", &["outrigger-telemetry"]),

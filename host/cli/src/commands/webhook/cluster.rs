@@ -1,12 +1,13 @@
 //! The webhook's part in a cluster: watches, certificates, Events.
 
+use outrigger_api_server::{Reporter, connect, events, server_version};
 use outrigger_injector::Settings;
 use outrigger_injector::certificate::own::OwnCertificates;
 use outrigger_injector::certificate::renewal::Policy;
 use outrigger_injector::certificate::serving::ServingCert;
+use outrigger_injector::cluster::ClusterCatalog;
 use outrigger_injector::cluster::catalog::CatalogLimits;
-use outrigger_injector::cluster::{ClusterCatalog, events};
-use outrigger_injector::webhook::{ClusterWorld, connect, server_version};
+use outrigger_injector::webhook::ClusterWorld;
 use outrigger_shutdown::Tasks;
 use tracing::{info, warn};
 
@@ -49,10 +50,13 @@ pub(super) async fn join(
     let catalog = ClusterCatalog::new(CatalogLimits::default());
     let word = || tasks.shutdown().clone();
     tasks.spawn("catalog", catalog.clone().run(api.clone(), word()));
-    let (sink, sender) = events::events();
-    let instance = env::read(outrigger_profile::env::POD_NAME.name)
-        .unwrap_or_else(|| "outrigger-webhook".to_owned());
-    tasks.spawn("events", sender.run(api.clone(), instance, word()));
+    let (sink, sender) = events();
+    let reporter = Reporter {
+        controller: "outrigger.dev/webhook",
+        instance: env::read(outrigger_profile::env::POD_NAME.name)
+            .unwrap_or_else(|| "outrigger-webhook".to_owned()),
+    };
+    tasks.spawn("events", sender.run(api.clone(), reporter, word()));
     match &args.certificates {
         args::Certificates::Mounted(_) => {
             let certificates = super::mounted(args)?;

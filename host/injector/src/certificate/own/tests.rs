@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 
-use axum::http::StatusCode;
+use hyper::StatusCode;
 use k8s_openapi::ByteString;
 use rustls::crypto::ring;
 use rustls::pki_types::{ServerName, UnixTime};
@@ -11,7 +11,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, Server
 use serde_json::{Value, json};
 
 use super::*;
-use crate::cluster::stand_in::StandIn;
+use outrigger_api_server::stand_in::{self, StandIn};
 
 const NAME: &str = "outrigger.outrigger.svc";
 const SECRET: &str = "/api/v1/namespaces/outrigger/secrets/outrigger-tls";
@@ -143,9 +143,7 @@ async fn lives_of_authorities_pass_and_no_handshake_fails_at_either_replica() {
         // API servers hold whatever the bundle was in the last three minutes.
         let mut bundles = vec![bundle_of(&stand_in); 6];
         let (mut handshakes, mut authorities) = (0, std::collections::BTreeSet::new());
-        while stand_in.now()
-            < SystemTime::UNIX_EPOCH + crate::cluster::stand_in::BEGIN + 5 * 60 * MINUTE
-        {
+        while stand_in.now() < SystemTime::UNIX_EPOCH + stand_in::BEGIN + 5 * 60 * MINUTE {
             tokio::time::sleep(MINUTE / 2).await;
             bundles.remove(0);
             bundles.push(bundle_of(&stand_in));
@@ -240,20 +238,20 @@ async fn what_is_in_the_way_is_told_with_what_to_do() {
         let told = |text: &'static str| {
             move |standing: &super::super::Standing| standing.trouble.as_deref() == Some(text)
         };
-        standing
-            .wait_for(told("the webhook configuration outrigger cannot be read: the API server answered 403: as the test says (the webhook's Role or ClusterRole lacks this: apply the manifests of this version)"))
-            .await
-            .unwrap();
-        standing
-            .wait_for(told("there is no webhook configuration outrigger with our webhooks: apply the manifests"))
-            .await
-            .unwrap();
+        let mut until = async |so: &dyn Fn(&super::super::Standing) -> bool| {
+            let seen = tokio::time::timeout(60 * MINUTE, standing.wait_for(so))
+                .await
+                .is_ok();
+            assert!(seen, "{:?}", standing.borrow().trouble);
+        };
+        until(&told("the webhook configuration outrigger cannot be read: the API server answered 403: as the test says (the service account's Role or ClusterRole lacks this: apply the manifests of this version)")).await;
+        until(&told(
+            "there is no webhook configuration outrigger with our webhooks: apply the manifests",
+        ))
+        .await;
         stand_in.put(&path(), configuration());
         serving.ready().await;
-        standing
-            .wait_for(|standing| standing.trouble.is_none())
-            .await
-            .unwrap();
+        until(&|standing| standing.trouble.is_none()).await;
         handshake(&serving, &bundle_of(&stand_in), stand_in.now()).unwrap();
     };
     with_replicas(&stand_in, std::slice::from_ref(&serving), drive).await;

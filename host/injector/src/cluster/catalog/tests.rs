@@ -1,11 +1,11 @@
 //! The catalog against a stand-in for the API server.
 
-use axum::http::StatusCode;
+use hyper::StatusCode;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::cluster::events::{Notice, events};
-use crate::cluster::stand_in::StandIn;
+use outrigger_api_server::stand_in::StandIn;
+use outrigger_api_server::{Notice, Reporter, events};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -229,12 +229,17 @@ async fn an_event_reaches_the_owners_namespace_and_failures_are_counted() {
     let stand_in = StandIn::new();
     let (sink, sender) = events();
     let shutdown = Shutdown::new();
+    let reporter = Reporter {
+        controller: "outrigger.dev/webhook",
+        instance: "outrigger-0".to_owned(),
+    };
     let notice = |message: &str| Notice {
         namespace: "db".to_owned(),
         api_version: "apps/v1".to_owned(),
         kind: "StatefulSet".to_owned(),
         name: "agdb".to_owned(),
         uid: "u-1".to_owned(),
+        action: "Inject",
         reason: "SidecarDenied",
         message: message.to_owned(),
         warning: true,
@@ -247,7 +252,7 @@ async fn an_event_reaches_the_owners_namespace_and_failures_are_counted() {
         shutdown.trigger("test");
     };
     tokio::join!(
-        sender.run(stand_in.api(), "outrigger-0".to_owned(), shutdown.clone()),
+        sender.run(stand_in.api(), reporter, shutdown.clone()),
         drive
     );
     assert_eq!(

@@ -1,6 +1,6 @@
-//! Events on owners: why their pods were denied or left alone, where `kubectl describe` shows it.
+//! Events on objects: what was decided about them and why, where `kubectl describe` shows it.
 //!
-//! An answer never waits for one: what does not fit the queue is counted and dropped.
+//! Nobody waits for one: what does not fit the queue is counted and dropped.
 
 use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;
@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::debug;
 
-use super::api::{ApiError, ApiServer};
+use crate::client::{ApiError, ApiServer};
 
 /// Events that wait to be sent.
 const QUEUE: usize = 256;
@@ -31,23 +31,31 @@ const REMEMBERED: usize = 2048;
 const PACE: Duration = Duration::from_millis(200);
 /// What an Event's note may hold, in bytes.
 const NOTE_BYTES: usize = 1024;
-/// Who reports.
-const CONTROLLER: &str = "outrigger.dev/webhook";
+/// Who reports events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reporter {
+    /// What it is, such as `outrigger.dev/webhook`.
+    pub controller: &'static str,
+    /// Which one: its pod's name.
+    pub instance: String,
+}
 
-/// What is told to an owner.
+/// What is told about an object.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Notice {
-    /// The owner's namespace.
+    /// The object's namespace.
     pub namespace: String,
-    /// The owner's API version, such as `apps/v1`.
+    /// The object's API version, such as `apps/v1`.
     pub api_version: String,
-    /// The owner's kind.
+    /// The object's kind.
     pub kind: String,
-    /// The owner's name.
+    /// The object's name.
     pub name: String,
-    /// The owner's uid.
+    /// The object's uid.
     pub uid: String,
-    /// One word for machines, such as `SidecarDenied`.
+    /// What was done, in one word for machines, such as `Inject`.
+    pub action: &'static str,
+    /// Why, in one word for machines, such as `SidecarDenied`.
     pub reason: &'static str,
     /// For people; what is longer than 1,024 bytes is cut.
     pub message: String,
@@ -162,8 +170,8 @@ impl EventSink {
 }
 
 impl EventSender {
-    /// Sends until shutdown. `instance` is this replica's pod.
-    pub async fn run(mut self, api: ApiServer, instance: String, shutdown: Shutdown) {
+    /// Sends until shutdown.
+    pub async fn run(mut self, api: ApiServer, reporter: Reporter, shutdown: Shutdown) {
         loop {
             let notice = tokio::select! {
                 () = shutdown.triggered() => return,
@@ -173,7 +181,7 @@ impl EventSender {
             let Some(notice) = notice else {
                 return shutdown.triggered().await;
             };
-            let counter = match send(&api, &notice, &instance).await {
+            let counter = match send(&api, &notice, &reporter).await {
                 Ok(()) => &self.counters.sent,
                 Err(error) => {
                     debug!(error = error.chain(), "An event was not taken");
@@ -186,12 +194,12 @@ impl EventSender {
     }
 }
 
-async fn send(api: &ApiServer, notice: &Notice, instance: &str) -> Result<(), ApiError> {
+async fn send(api: &ApiServer, notice: &Notice, reporter: &Reporter) -> Result<(), ApiError> {
     let mut number = [0; 8];
     getrandom::fill(&mut number).map_err(|error| ApiError::Request(error.to_string().into()))?;
     let body = event(
         notice,
-        instance,
+        reporter,
         SystemTime::now(),
         u64::from_be_bytes(number),
     );
@@ -204,7 +212,7 @@ async fn send(api: &ApiServer, notice: &Notice, instance: &str) -> Result<(), Ap
     api.request::<IgnoredAny>(request).await.map(drop)
 }
 
-fn event(notice: &Notice, instance: &str, now: SystemTime, number: u64) -> serde_json::Value {
+fn event(notice: &Notice, reporter: &Reporter, now: SystemTime, number: u64) -> serde_json::Value {
     // Names hold 253 characters, 17 of them the number's.
     let name = format!("{}.{number:016x}", cut(&notice.name, 236));
     let time = Timestamp::try_from(now).unwrap_or(Timestamp::UNIX_EPOCH);
@@ -213,9 +221,9 @@ fn event(notice: &Notice, instance: &str, now: SystemTime, number: u64) -> serde
         "kind": "Event",
         "metadata": {"namespace": notice.namespace, "name": name},
         "eventTime": format!("{time:.6}"),
-        "reportingController": CONTROLLER,
-        "reportingInstance": cut(instance, 128),
-        "action": "Inject",
+        "reportingController": reporter.controller,
+        "reportingInstance": cut(&reporter.instance, 128),
+        "action": notice.action,
         "reason": notice.reason,
         "regarding": {
             "apiVersion": notice.api_version,
@@ -245,6 +253,7 @@ mod tests {
             kind: "StatefulSet".to_owned(),
             name: "agdb".to_owned(),
             uid: "u-1".to_owned(),
+            action: "Inject",
             reason: "SidecarDenied",
             message: message.to_owned(),
             warning: true,
@@ -291,7 +300,10 @@ mod tests {
         };
         let event = event(
             &long,
-            "outrigger-0",
+            &Reporter {
+                controller: "outrigger.dev/webhook",
+                instance: "outrigger-0".to_owned(),
+            },
             SystemTime::UNIX_EPOCH + Duration::from_millis(1500),
             7,
         );

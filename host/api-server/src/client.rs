@@ -78,10 +78,10 @@ impl ApiError {
                 "the service account's token is not accepted: is it mounted, and is the clock right?",
             ),
             Self::Refused { code: 403, .. } => Some(
-                "the webhook's Role or ClusterRole lacks this: apply the manifests of this version",
+                "the service account's Role or ClusterRole lacks this: apply the manifests of this version",
             ),
             Self::Unreachable(_) | Self::TimedOut => {
-                Some("is there a NetworkPolicy between the webhook and the API server?")
+                Some("is there a NetworkPolicy between this pod and the API server?")
             }
             _ => None,
         }
@@ -105,10 +105,11 @@ impl ApiError {
 
 /// What the API server answered.
 #[derive(Debug)]
-pub(crate) struct Answer<T> {
-    pub(crate) value: T,
+pub struct Answer<T> {
+    /// The object.
+    pub value: T,
     /// When, by its clock, to the second.
-    pub(crate) time: Option<SystemTime>,
+    pub time: Option<SystemTime>,
 }
 
 impl ApiServer {
@@ -118,7 +119,7 @@ impl ApiServer {
     }
 
     /// One request, one object.
-    pub(crate) async fn request<T: DeserializeOwned>(
+    pub async fn request<T: DeserializeOwned>(
         &self,
         request: Request<Vec<u8>>,
     ) -> Result<Answer<T>, ApiError> {
@@ -135,7 +136,7 @@ impl ApiServer {
     }
 
     /// A request whose answer goes on: one JSON object in each line.
-    pub(crate) async fn lines(&self, mut request: Request<Vec<u8>>) -> Result<Lines, ApiError> {
+    pub async fn lines(&self, mut request: Request<Vec<u8>>) -> Result<Lines, ApiError> {
         // From 1.37 on streams are compressed where the client can.
         let identity = header::HeaderValue::from_static("identity");
         request
@@ -200,7 +201,7 @@ fn time(response: &Response<Body>) -> Option<SystemTime> {
 
 /// A stream of lines.
 #[derive(Debug)]
-pub(crate) struct Lines {
+pub struct Lines {
     body: Body,
     read: Vec<u8>,
     /// How much of `read` is known to hold no line feed.
@@ -212,7 +213,7 @@ impl Lines {
     ///
     /// # Cancel safety
     /// Safe: what was read is kept for the next call.
-    pub(crate) async fn next(&mut self) -> Result<Option<Vec<u8>>, ApiError> {
+    pub async fn next(&mut self) -> Result<Option<Vec<u8>>, ApiError> {
         loop {
             if let Some(end) = self.read[self.searched..]
                 .iter()
@@ -243,16 +244,22 @@ impl Lines {
 /// Pauses between attempts: half a second and then twice as long each time up to half a minute, each
 /// shortened by up to a half by chance, so that replicas do not keep step.
 #[derive(Debug, Default)]
-pub(crate) struct Pause {
+pub struct Pause {
     failures: u32,
 }
 
 impl Pause {
-    pub(crate) fn reset(&mut self) {
+    /// What went before went well.
+    pub fn reset(&mut self) {
         self.failures = 0;
     }
 
-    pub(crate) fn next(&mut self) -> Duration {
+    /// The pause before the next attempt.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "it is no iterator: it never ends"
+    )]
+    pub fn next(&mut self) -> Duration {
         let longest =
             Duration::from_millis(500 << self.failures.min(6)).min(Duration::from_secs(30));
         self.failures += 1;

@@ -16,10 +16,10 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 
-use super::api::ApiServer;
+use crate::client::ApiServer;
 
 /// The instant at which its clock begins: 2026-06-01.
-pub(crate) const BEGIN: Duration = Duration::from_hours(494_520);
+pub const BEGIN: Duration = Duration::from_hours(494_520);
 
 type Line = Result<String, std::convert::Infallible>;
 
@@ -48,44 +48,48 @@ struct Inner {
 
 /// The stand-in. Cheap to clone; all clones are one.
 #[derive(Debug, Clone)]
-pub(crate) struct StandIn {
+pub struct StandIn {
     inner: Arc<Mutex<Inner>>,
     begun: Instant,
 }
 
 impl StandIn {
-    pub(crate) fn new() -> Self {
+    /// Empty.
+    pub fn new() -> Self {
         Self {
             inner: Arc::default(),
             begun: Instant::now(),
         }
     }
 
-    pub(crate) fn api(&self) -> ApiServer {
+    /// The way to it.
+    pub fn api(&self) -> ApiServer {
         let router = Router::new().fallback(answer).with_state(self.clone());
         ApiServer::new(kube::Client::new(router, "default"))
     }
 
     /// Its clock.
-    pub(crate) fn now(&self) -> SystemTime {
+    pub fn now(&self) -> SystemTime {
         SystemTime::UNIX_EPOCH + BEGIN + self.begun.elapsed()
     }
 
     /// Writes an object as somebody else. `path` is the object's.
-    pub(crate) fn put(&self, path: &str, object: Value) {
+    pub fn put(&self, path: &str, object: Value) {
         self.inner.lock().unwrap().put(path, object);
     }
 
-    pub(crate) fn delete(&self, path: &str) {
+    /// Deletes an object as somebody else.
+    pub fn delete(&self, path: &str) {
         self.inner.lock().unwrap().delete(path);
     }
 
-    pub(crate) fn get(&self, path: &str) -> Option<Value> {
+    /// The object there, as it is now.
+    pub fn get(&self, path: &str) -> Option<Value> {
         self.inner.lock().unwrap().objects.get(path).cloned()
     }
 
     /// The next request whose path begins so is answered with this status.
-    pub(crate) fn refuse(&self, path: &str, status: StatusCode) {
+    pub fn refuse(&self, path: &str, status: StatusCode) {
         self.inner
             .lock()
             .unwrap()
@@ -94,14 +98,15 @@ impl StandIn {
     }
 
     /// Ends all watches; those that come back from before now are too old.
-    pub(crate) fn forget(&self) {
+    pub fn forget(&self) {
         let mut inner = self.inner.lock().unwrap();
         inner.version += 1;
         inner.forgotten = inner.version;
         inner.watchers.clear();
     }
 
-    pub(crate) fn asked(&self) -> Vec<String> {
+    /// What was asked since this was last called: method and path.
+    pub fn asked(&self) -> Vec<String> {
         std::mem::take(&mut self.inner.lock().unwrap().asked)
     }
 }

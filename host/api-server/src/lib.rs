@@ -1,0 +1,26 @@
+//! The way to the API server: bounded requests, lists that are followed by watches, and Events.
+//!
+//! - [`ApiServer`] sends one request, within limits of time and bytes;
+//! - [`follow`] keeps a [`Sink`] current with what a [`Scope`] says, whatever happens to its watches;
+//! - [`EventSink`] takes Events that nobody waits for.
+//!
+//! It knows no kind of object: what is kept of one is its user's affair.
+
+mod client;
+mod connect;
+mod events;
+mod follow;
+mod metadata;
+#[cfg(feature = "stand-in")]
+#[expect(
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    reason = "all of this runs inside tests"
+)]
+pub mod stand_in;
+
+pub use client::{Answer, ApiError, ApiServer, Lines, Pause};
+pub use connect::{ConnectError, connect, server_version};
+pub use events::{EventCounts, EventSender, EventSink, Notice, Reporter, events};
+pub use follow::{Scope, Sink, follow, touched};
+pub use metadata::Metadata;
