@@ -20,4 +20,4 @@ pub use mounted::MountedCertificates;
 pub use own::OwnCertificates;
 pub use pem::PemError;
 pub use renewal::Policy;
-pub use serving::{PairError, ServingCert, Standing};
+pub use serving::{PairError, Rotation, ServingCert, Standing};

@@ -75,9 +75,62 @@ impl<'a> Owner<'a> {
 pub struct Outcome {
     /// The decision.
     pub decision: Decision,
-    /// What whoever asked should know besides; for the admission response. Each at most 120 bytes
-    /// as far as possible, since API servers may cut longer ones.
-    pub warnings: Vec<String>,
+    /// What whoever asked should know besides.
+    pub warnings: Vec<Warning>,
+}
+
+/// What whoever asked should know, and where it is mended. As one text, for the admission response, it
+/// is at most 120 bytes as far as possible, since API servers may cut longer ones.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning {
+    /// Where in a manifest.
+    pub place: Place,
+    /// One sentence, lower case, no full stop.
+    pub problem: String,
+    /// What to do; empty where the problem says it.
+    pub hint: String,
+}
+
+/// A place that a [`Warning`] is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// In the pod or pod template, such as `spec.securityContext`.
+    Pod(String),
+    /// In the object that controls it, such as `spec.serviceName`.
+    Owner(&'static str),
+}
+
+impl Warning {
+    pub(crate) fn of_pod(path: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self {
+            place: Place::Pod(path.into()),
+            problem: problem.into(),
+            hint: String::new(),
+        }
+    }
+
+    pub(crate) fn of_owner(path: &'static str, problem: impl Into<String>) -> Self {
+        Self {
+            place: Place::Owner(path),
+            problem: problem.into(),
+            hint: String::new(),
+        }
+    }
+
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = hint.into();
+        self
+    }
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.problem)?;
+        if !self.hint.is_empty() {
+            write!(f, ": {}", self.hint)?;
+        }
+        Ok(())
+    }
 }
 
 /// Inject, skip or deny.

@@ -9,16 +9,21 @@ mod sidecar;
 
 pub(crate) use self::conflict::is_rendered;
 
+use outrigger_profile::document::path;
 use outrigger_profile::{Finding, Profile};
 
-use crate::annotation::{Asked, INJECT, PREFIX, cut};
-use crate::decide::{Decision, Denial, DenyCode, Operation, Outcome, Owner, Request, SkipReason};
+use crate::annotation::{Asked, INJECT, PREFIX, REQUIRED, cut};
+use crate::decide::{
+    Decision, Denial, DenyCode, Operation, Outcome, Owner, Request, SkipReason, Warning,
+};
 use crate::entropy::Entropy;
 use crate::facts::{Catalog, ProfileEntry};
 use crate::injection::Injection;
 use crate::pod::{Container, Misshapen, Pod};
 use crate::settings::Settings;
 use crate::status::Status;
+
+const ANNOTATIONS: &str = "metadata.annotations";
 
 /// Everything that is known once the pod is known to be asked for.
 struct Subject<'a> {
@@ -73,7 +78,9 @@ pub(crate) fn outcome(
                     Ok(injection) => Decision::Inject(Box::new(injection)),
                     Err(denial) if subject.asked.required == Some(false) => {
                         warnings.clear();
-                        warnings.push(format!("no sidecar: {}", denial.message));
+                        let asked = path::key(ANNOTATIONS, &format!("{PREFIX}{}", REQUIRED.name));
+                        let told = format!("no sidecar: {}", denial.message);
+                        warnings.push(Warning::of_pod(asked, told));
                         Decision::Skip(SkipReason::NotRequired(Box::new(denial)))
                     }
                     Err(denial) => Decision::Deny(denial),
@@ -90,7 +97,7 @@ pub(crate) fn outcome(
 /// Whether the pod asks for the sidecar, and is a replica.
 fn asking<'a>(
     request: &Request<'a>,
-    warnings: &mut Vec<String>,
+    warnings: &mut Vec<Warning>,
 ) -> Result<(Owner<'a>, Pod<'a>), SkipReason> {
     let pod = Pod::lenient(request.pod);
     if request.operation != Operation::Create {
@@ -102,11 +109,12 @@ fn asking<'a>(
     let Some(label) = label else {
         let ours = pod.annotations().into_iter().flatten();
         if let Some((key, _)) = ours.into_iter().find(|(key, _)| key.starts_with(PREFIX)) {
-            warnings.push(format!(
+            let told = format!(
                 "{} has no effect without the label {PREFIX}{}: \"true\"",
                 cut(key),
                 INJECT.name
-            ));
+            );
+            warnings.push(Warning::of_pod(path::key(ANNOTATIONS, key), told));
         }
         return Err(SkipReason::NotAsked);
     };
@@ -124,7 +132,9 @@ fn asking<'a>(
                     kind => cut(kind),
                 }),
             };
-            warnings.push(format!("no sidecar: {reason}"));
+            let label = path::key("metadata.labels", &format!("{PREFIX}{}", INJECT.name));
+            let told = Warning::of_pod(label, format!("no sidecar: {reason}"));
+            warnings.push(told.hint("remove the label"));
             Err(reason)
         }
     }
@@ -157,7 +167,7 @@ fn read<'a>(
     Ok((asked, status))
 }
 
-fn injection(subject: &Subject<'_>, warnings: &mut Vec<String>) -> Result<Injection, Denial> {
+fn injection(subject: &Subject<'_>, warnings: &mut Vec<Warning>) -> Result<Injection, Denial> {
     conflict::system(subject.pod)?;
     let (source, entry) = profile::find(subject)?;
     let profile = profile::usable(&source, &entry, warnings)?;

@@ -29,7 +29,8 @@ pub mod yaml;
 
 pub use builtin::builtin_profile;
 pub use decide::{
-    Decision, Denial, DenyCode, Operation, Outcome, Owner, Request, SkipReason, decide,
+    Decision, Denial, DenyCode, Operation, Outcome, Owner, Place, Request, SkipReason, Warning,
+    decide,
 };
 pub use entropy::{Entropy, FixedEntropy, SystemEntropy};
 pub use explain::{Explained, explain};

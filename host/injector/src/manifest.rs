@@ -9,7 +9,9 @@ use outrigger_profile::{Finding, Findings};
 use serde_json::{Value, json};
 
 use crate::annotation::{PREFIX, PROFILE};
-use crate::decide::{Decision, Denial, DenyCode, Operation, Outcome, Owner, Request, decide};
+use crate::decide::{
+    Decision, Denial, DenyCode, Operation, Outcome, Owner, Place, Request, Warning, decide,
+};
 use crate::entropy::Entropy;
 use crate::explain::{Explained, explain};
 use crate::facts::Catalog;
@@ -124,8 +126,10 @@ struct Found<'d> {
     document: &'d Document,
     workload: Workload,
     api_version: String,
-    /// A JSON pointer within the document.
+    /// A JSON pointer within the document, to the template.
     prefix: String,
+    /// The same, to the object that has it.
+    object: String,
     pod: Value,
 }
 
@@ -141,9 +145,28 @@ impl Found<'_> {
     }
 
     /// A finding at a place of the pod, such as `spec.containers`.
-    fn locate(&self, mut finding: Finding) -> Finding {
+    fn locate(&self, finding: Finding) -> Finding {
+        self.locate_below(&self.prefix, finding)
+    }
+
+    /// What a warning is about, where the user can mend it.
+    fn warned(&self, warning: &Warning) -> Finding {
+        let (below, place) = match &warning.place {
+            Place::Pod(place) => (&self.prefix, place.as_str()),
+            Place::Owner(place) => (&self.object, *place),
+        };
+        let finding = Finding::warning(place, warning.problem.as_str());
+        let finding = if warning.hint.is_empty() {
+            finding
+        } else {
+            finding.hint(warning.hint.as_str())
+        };
+        self.locate_below(below, finding)
+    }
+
+    fn locate_below(&self, pointer: &str, mut finding: Finding) -> Finding {
         let mut whole = String::new();
-        for step in self.prefix.split('/').skip(1) {
+        for step in pointer.split('/').skip(1) {
             whole = match step.parse() {
                 Ok(index) => path::item(&whole, index),
                 Err(_) => path::key(&whole, step),
@@ -249,8 +272,7 @@ pub fn inject(
             Decision::Deny(denial) => found.denied(denial),
             Decision::Inject(_) | Decision::Skip(_) => {
                 let warnings = outcome.warnings.iter();
-                let at = |text: &String| found.locate(Finding::warning("", text.as_str()));
-                warnings.map(at).collect()
+                warnings.map(|warning| found.warned(warning)).collect()
             }
         };
         workloads.push(Decided {
@@ -370,6 +392,7 @@ fn collect<'d>(
         },
         api_version: text("/apiVersion").unwrap_or_default().to_owned(),
         prefix: format!("{prefix}{place}"),
+        object: prefix.to_owned(),
         pod: json!({"metadata": part("metadata"), "spec": part("spec")}),
     });
 }

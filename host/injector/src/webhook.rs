@@ -225,13 +225,12 @@ impl Server {
     }
 
     /// What is still missing before reviews can be answered; empty = ready.
-    fn missing(&self) -> Vec<&'static str> {
+    fn missing(&self) -> Vec<String> {
         let mut missing = self.world.missing();
-        if !self.serving.standing().borrow().good(SystemTime::now()) {
-            missing.push("certificate");
-        }
+        let standing = self.serving.standing();
+        missing.extend(standing.borrow().missing(SystemTime::now()));
         if self.tasks.shutdown().is_triggered() {
-            missing.push("the webhook ends");
+            missing.push("the webhook ends".to_owned());
         }
         missing
     }

@@ -18,7 +18,7 @@ use k8s_openapi::api::core::v1::Service;
 use outrigger_profile::Finding;
 use outrigger_profile::document::Document;
 
-pub use check::{Profiles, check};
+pub use check::{Profiles, check, missing_secrets, selectors};
 pub(crate) use local_kind::without_tag;
 pub use local_kind::{Install, ProgramEntry};
 pub use not_honoured::not_honoured;
@@ -72,6 +72,16 @@ impl Origin {
         self.document.locate(finding)
     }
 
+    /// A place of the object.
+    pub(crate) fn place(&self, path: &str) -> Place {
+        let finding = self.locate(Finding::error(path, ""));
+        Place {
+            file: finding.file,
+            line: finding.line,
+            path: finding.path,
+        }
+    }
+
     /// The line of a place of the object, from 1.
     pub fn line_of(&self, path: &str) -> usize {
         let finding = self.locate(Finding::error(path, ""));
@@ -109,6 +119,32 @@ pub struct Value {
 pub struct Bundle {
     /// Its keys.
     pub values: BTreeMap<String, Value>,
+    /// Its labels, those of a kustomization among them.
+    pub labels: BTreeMap<String, String>,
+    /// Where labels of its own are written.
+    pub labels_at: Place,
+}
+
+/// A place in a file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The file, as the user named it.
+    pub file: String,
+    /// The line, from 1; 0 = it is not known.
+    pub line: usize,
+    /// The path in the document.
+    pub path: String,
+}
+
+impl Place {
+    /// The finding, at this place.
+    pub fn locate(&self, finding: Finding) -> Finding {
+        let finding = finding.in_file(self.file.as_str()).at_line(self.line);
+        Finding {
+            path: self.path.clone(),
+            ..finding
+        }
+    }
 }
 
 /// Everything that was read.

@@ -96,8 +96,41 @@ pub const WEBHOOK_IN_FLIGHT: &str = "outrigger_webhook_in_flight";
 pub const WEBHOOK_CONNECTIONS: &str = "outrigger_webhook_connections";
 /// Profiles with errors.
 pub const WEBHOOK_PROFILES_WITH_ERRORS: &str = "outrigger_webhook_profiles_with_errors";
-/// Days until the webhook's certificate expires.
+
+/// Whether all objects of a kind were listed once; before that the webhook is not ready.
+pub const WEBHOOK_CATALOG_SYNCED: &str = "outrigger_webhook_catalog_synced";
+/// Objects that the webhook knows, by kind.
+pub const WEBHOOK_CATALOG_OBJECTS: &str = "outrigger_webhook_catalog_objects";
+/// About how many bytes they take, by kind.
+pub const WEBHOOK_CATALOG_BYTES: &str = "outrigger_webhook_catalog_bytes";
+/// How many bytes they may take, by kind.
+pub const WEBHOOK_CATALOG_BYTES_MAX: &str = "outrigger_webhook_catalog_bytes_max";
+/// Objects for which there was no room since the last list, by kind.
+pub const WEBHOOK_CATALOG_REFUSED: &str = "outrigger_webhook_catalog_objects_refused";
+/// How long ago the API server was last heard of, by kind: up to two minutes when nothing happens.
+pub const WEBHOOK_CATALOG_SILENT_SECONDS: &str = "outrigger_webhook_catalog_silent_seconds";
+/// How often all objects of a kind were listed: one more each time a watch was too far behind.
+pub const WEBHOOK_CATALOG_LISTS: &str = "outrigger_webhook_catalog_lists";
+/// How often following a kind broke off, and began again.
+pub const WEBHOOK_CATALOG_FAILURES: &str = "outrigger_webhook_catalog_failures";
+/// Events on owners by result: `sent`, `repeated` (told a short time ago), `dropped` (too many), `failed`.
+pub const WEBHOOK_EVENTS: &str = "outrigger_webhook_events";
+
+/// Days until the webhook's certificate expires; not a number while there is none.
 pub const WEBHOOK_CERTIFICATE_DAYS: &str = "outrigger_webhook_certificate_expiry_days";
+/// Days until the authority that signs expires; not a number where the certificate is mounted.
+pub const WEBHOOK_AUTHORITY_DAYS: &str = "outrigger_webhook_authority_expiry_days";
+/// Whether API servers believe the certificate now, as far as is known; otherwise the webhook is not ready.
+pub const WEBHOOK_CERTIFICATE_GOOD: &str = "outrigger_webhook_certificate_good";
+/// Whether something keeps the certificate from being looked after; it may be good all the same.
+pub const WEBHOOK_CERTIFICATE_TROUBLE: &str = "outrigger_webhook_certificate_trouble";
+/// How often another certificate was taken, the first one included.
+pub const WEBHOOK_CERTIFICATE_CHANGES: &str = "outrigger_webhook_certificate_changes";
+/// Where the change of authorities is, one of which is 1: `rest`, `introducing` (the next one is made known),
+/// `retiring` (one before is still trusted); not there where the certificate is mounted.
+pub const WEBHOOK_ROTATION: &str = "outrigger_webhook_certificate_rotation";
+/// How far this machine's clock is ahead of the API server's; 0 within a minute.
+pub const WEBHOOK_CLOCK_AHEAD_SECONDS: &str = "outrigger_webhook_clock_ahead_seconds";
 
 /// What the metrics tell that are counted as things happen.
 pub fn help(name: &str) -> &'static str {
@@ -115,3 +148,6 @@ pub fn help(name: &str) -> &'static str {
         _ => "",
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,11 +1,13 @@
 //! What the targets of the injector share: the facts and the pod of the agdb example.
 
+use std::collections::BTreeSet;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use json_patch::{Patch, PatchOperation};
 use outrigger_injector::facts::{PodManagement, ProfileEntry, ServiceFacts, StatefulSetFacts};
-use outrigger_injector::uninject;
 use outrigger_injector::webhook::MemoryCatalog;
+use outrigger_injector::{Injection, uninject};
 use serde_json::Value;
 
 const REVIEW: &str = include_str!("../../../host/injector/tests/data/review.json");
@@ -39,6 +41,32 @@ pub fn agdb() -> MemoryCatalog {
 pub fn pod() -> Value {
     let mut review: Value = serde_json::from_str(REVIEW).unwrap();
     review["request"]["object"].take()
+}
+
+/// Every text that is put into a pod.
+pub fn texts(injection: &Injection) -> BTreeSet<String> {
+    fn collect(value: &Value, all: &mut BTreeSet<String>) {
+        match value {
+            Value::String(text) => {
+                all.insert(text.clone());
+            }
+            Value::Array(items) => items.iter().for_each(|item| collect(item, all)),
+            Value::Object(map) => map.values().for_each(|value| collect(value, all)),
+            _ => {}
+        }
+    }
+    let mut all = BTreeSet::new();
+    let lists = [&injection.volumes, &injection.mounts, &injection.env];
+    let one = injection.pre_stop.iter().chain([&injection.sidecar]);
+    lists.into_iter().flatten().chain(one).for_each(|value| collect(value, &mut all));
+    all.extend(injection.annotations.iter().map(|(_, value)| value.clone()));
+    all
+}
+
+/// Whether a text cannot end what it is put into: a line, a path, a quoted text, an argument.
+pub fn is_harmless(text: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"._-/:@=,[]%~".contains(&b);
+    text.len() <= 512 && text.bytes().all(plain)
 }
 
 /// The pod with a review's patch applied.

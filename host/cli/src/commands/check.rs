@@ -53,6 +53,7 @@ fn offline(files: &[PathBuf], args: &args::Check) -> Result<(), Failure> {
         add(&mut findings, told);
         names.insert(name);
     }
+    add(&mut findings, given.only_in_a_cluster());
     for source in given.sources() {
         // The same bytes as always: nothing of this is kept.
         let entropy = FixedEntropy(0);

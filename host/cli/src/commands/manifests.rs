@@ -12,7 +12,7 @@ use outrigger_injector::webhook::MemoryCatalog;
 use outrigger_local::manifest::{self, Bundle, Input, Manifests, Source};
 use outrigger_profile::document::Document;
 use outrigger_profile::layout::PROFILE_KEY;
-use outrigger_profile::{Finding, Findings};
+use outrigger_profile::{Finding, Findings, Severity};
 use serde_json::to_value;
 
 use crate::args::Injected;
@@ -24,6 +24,8 @@ const INPUT_BYTES: u64 = 16 << 20;
 const STANDARD_INPUT: &str = "stdin";
 /// Our own kinds are no cluster's: `Local`, `Profile`.
 const OWN_GROUP: &str = "outrigger.dev/";
+/// By which the webhook finds profiles.
+const PROFILE_LABEL: &str = "outrigger.dev/profile";
 
 /// Manifests as they were given.
 pub(super) struct Given {
@@ -91,6 +93,9 @@ impl Given {
         for (key, bundle) in std::mem::take(&mut beside.config_maps) {
             self.manifests.config_maps.entry(key).or_insert(bundle);
         }
+        for (key, bundle) in std::mem::take(&mut beside.secrets) {
+            self.manifests.secrets.entry(key).or_insert(bundle);
+        }
         for service in std::mem::take(&mut beside.services) {
             let metadata = &service.object.metadata;
             let namespace = manifest::namespace_of(metadata.namespace.as_deref());
@@ -135,6 +140,21 @@ impl Given {
         all
     }
 
+    /// What nobody misses before the manifests are applied: profiles without the label by which the webhook
+    /// finds them, Secrets that profiles name, selectors that an API server refuses.
+    pub(super) fn only_in_a_cluster(&self) -> Vec<Finding> {
+        let unlabelled = self.manifests.config_maps.iter().filter_map(unlabelled);
+        let secrets = manifest::missing_secrets(&self.manifests);
+        // They may well be in the cluster already.
+        let secrets = secrets.into_iter().map(|finding| Finding {
+            severity: Severity::Warning,
+            ..finding
+        });
+        let mut all: Vec<Finding> = unlabelled.chain(secrets).collect();
+        all.extend(manifest::selectors(&self.manifests));
+        all
+    }
+
     /// Where an object will be: where a kustomization puts it, or what it says itself.
     pub(super) fn place(&self, kind: &str, name: &str, written: Option<&str>) -> String {
         let own = manifest::namespace_of(written);
@@ -166,6 +186,28 @@ impl Catalog for Given {
     fn service(&self, namespace: &str, name: &str) -> Option<Arc<ServiceFacts>> {
         self.catalog.service(namespace, name)
     }
+}
+
+/// What to say of a profile that the webhook does not see.
+fn unlabelled(((_, name), bundle): (&manifest::Key, &Bundle)) -> Option<Finding> {
+    let labelled = bundle.labels.get(PROFILE_LABEL).map(String::as_str) == Some("true");
+    if labelled || !bundle.values.contains_key(PROFILE_KEY) {
+        return None;
+    }
+    let place = &bundle.labels_at;
+    let finding = Finding::warning(
+        "",
+        format!(
+            "the webhook does not see the profile {name}, which has no label {PROFILE_LABEL}: \"true\""
+        ),
+    );
+    let label = format!("{{{PROFILE_LABEL}: \"true\"}}");
+    let hint = if place.path.starts_with("configMapGenerator") {
+        format!("add `options: {{labels: {label}}}` to the generator")
+    } else {
+        format!("add `labels: {label}` to its metadata")
+    };
+    Some(place.locate(finding.hint(hint)))
 }
 
 /// `default` is where objects are that name no namespace.

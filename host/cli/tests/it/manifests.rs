@@ -215,6 +215,80 @@ fn everything_that_is_wrong_is_told_at_once_where_it_stands() {
 }
 
 #[test]
+fn what_would_show_only_in_a_cluster_is_told_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let indented = |file: &str| -> String {
+        let lines = read(file);
+        lines.lines().map(|line| format!("    {line}\n")).collect()
+    };
+    let map = format!(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: agdb-outrigger\n  labels: {{app: agdb}}\ndata:\n  \
+         agdb_server.yaml: |\n{}  outrigger.yaml: |\n{}",
+        indented("examples/agdb/agdb_server.yaml"),
+        indented("examples/agdb/outrigger.yaml"),
+    );
+    fs::write(folder.path().join("map.yaml"), map).unwrap();
+    let secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: agdb-admins}\n";
+    fs::write(folder.path().join("secret.yaml"), secret).unwrap();
+    let set = read(SET)
+        .replace("serviceName: agdb", "serviceName: agbd")
+        .replace("PeriodSeconds: 30", "PeriodSeconds: 15");
+    let web = set
+        .replace("kind: StatefulSet", "kind: Deployment")
+        .replace("  name: agdb\n", "  name: web\n");
+    fs::write(folder.path().join("set.yaml"), format!("{set}---\n{web}")).unwrap();
+    let path = folder.path().to_str().unwrap();
+    let warned = outrigger(&["check", "-f", path], "");
+    insta::assert_snapshot!(shown(&warned).replace(path, "DIR"));
+
+    // An API server refuses this one, so it is an error.
+    let chosen = set.replace("matchLabels: {app: agdb}", "matchLabels: {app: db}");
+    fs::write(folder.path().join("set.yaml"), chosen).unwrap();
+    let refused = outrigger(&["check", "-f", path], "");
+    assert_eq!(refused.status.code(), Some(2));
+    let told = text(&refused.stderr).replace(path, "DIR");
+    let errors: Vec<&str> = told
+        .lines()
+        .skip_while(|line| !line.starts_with("error"))
+        .take(2)
+        .collect();
+    insta::assert_snapshot!(errors.join("\n"));
+}
+
+#[test]
+fn the_label_of_a_profile_may_come_from_anywhere_in_its_kustomization() {
+    let labelled = [
+        "configMapGenerator:\n- name: p\n  files: [outrigger.yaml]\n  options: {labels: {outrigger.dev/profile: \"true\"}}\n",
+        "generatorOptions: {labels: {outrigger.dev/profile: \"true\"}}\nconfigMapGenerator: [{name: p, files: [outrigger.yaml]}]\n",
+        "commonLabels: {outrigger.dev/profile: \"true\"}\nconfigMapGenerator: [{name: p, files: [outrigger.yaml]}]\n",
+        "labels: [{pairs: {outrigger.dev/profile: \"true\"}}]\nresources: [below]\n",
+        "configMapGenerator: [{name: p, files: [outrigger.yaml]}]\n",
+    ];
+    let told: Vec<String> = labelled
+        .iter()
+        .map(|kustomization| {
+            let folder = tempfile::tempdir().unwrap();
+            let profile = "apiVersion: outrigger.dev/v1alpha1\nkind: Profile\nmetadata: {name: p}\nspec:\n  \
+                           workload: {container: db, ports: {api: 80}}\n";
+            fs::create_dir(folder.path().join("below")).unwrap();
+            for (name, text) in [
+                ("kustomization.yaml", *kustomization),
+                ("outrigger.yaml", profile),
+                ("below/outrigger.yaml", profile),
+                ("below/kustomization.yaml", labelled[4]),
+            ] {
+                fs::write(folder.path().join(name), text).unwrap();
+            }
+            let path = folder.path().to_str().unwrap();
+            let output = outrigger(&["check", "-f", path], "");
+            text(&output.stderr).replace(path, "DIR")
+        })
+        .collect();
+    assert_eq!(told[..4], [""; 4]);
+    insta::assert_snapshot!(told[4]);
+}
+
+#[test]
 fn a_check_of_a_cluster_that_is_nowhere_says_so() {
     let output = outrigger(&["check", "--cluster"], "");
     assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));

@@ -12,7 +12,7 @@ use super::issue::EcdsaIssuer;
 use super::pem::PemError;
 use super::record::{self, RecordError};
 use super::renewal::{Policy, Seen, Step, Trust, step, takes};
-use super::serving::{PairError, ServingCert, ahead_seconds, certified};
+use super::serving::{PairError, Rotation, ServingCert, ahead_seconds, certified};
 use super::state::{Bundle, CaCertificate, Leaf, State};
 use crate::cluster::configuration::{COLLECTION, Configuration, ConfigurationName};
 use crate::cluster::secret::{Secret, SecretName};
@@ -216,6 +216,7 @@ impl<'a> Keeper<'a> {
             standing.authority_until = record
                 .as_ref()
                 .map(|record| record.signing.certificate.validity.until);
+            standing.rotation = record.as_ref().map(rotation);
         });
         let seen = Seen {
             now,
@@ -352,6 +353,16 @@ impl<'a> Keeper<'a> {
                 error,
             )),
         }
+    }
+}
+
+fn rotation(record: &State) -> Rotation {
+    if record.next.is_some() {
+        Rotation::Introducing
+    } else if record.retired.is_empty() {
+        Rotation::Rest
+    } else {
+        Rotation::Retiring
     }
 }
 

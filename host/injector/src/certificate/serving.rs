@@ -24,6 +24,8 @@ pub struct Standing {
     pub authority_until: Option<SystemTime>,
     /// Whether the webhook configuration trusts who signed it; none = that is somebody else's care.
     pub trusted: Option<bool>,
+    /// Where the change of authorities is; none = nothing was read yet, or they are not ours.
+    pub rotation: Option<Rotation>,
     /// How often another certificate was taken, the first one included.
     pub changes: u64,
     /// How far this machine's clock is ahead of the API server's, in seconds, when that is worth a word.
@@ -32,10 +34,52 @@ pub struct Standing {
     pub trouble: Option<String>,
 }
 
+/// Where the change from one authority to the next is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rotation {
+    /// One authority, which signs.
+    Rest,
+    /// The next one is made known to API servers before it signs.
+    Introducing,
+    /// One before signs no more, and is trusted until its last certificate has run out.
+    Retiring,
+}
+
+impl Rotation {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Rest, Self::Introducing, Self::Retiring];
+
+    /// One word for metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Rest => "rest",
+            Self::Introducing => "introducing",
+            Self::Retiring => "retiring",
+        }
+    }
+}
+
 impl Standing {
     /// Whether an API server that calls now believes us, as far as we know.
     pub fn good(&self, now: SystemTime) -> bool {
-        self.leaf.is_some_and(|leaf| leaf.holds(now)) && self.trusted != Some(false)
+        self.missing(now).is_none()
+    }
+
+    /// Why no API server would believe us; none = as far as we know each does.
+    pub fn missing(&self, now: SystemTime) -> Option<String> {
+        let told = match self.leaf {
+            None => "there is no certificate yet",
+            Some(leaf) if now < leaf.from => "the certificate is not good yet",
+            Some(leaf) if !leaf.holds(now) => "the certificate has expired",
+            Some(_) if self.trusted == Some(false) => {
+                "the webhook configuration does not trust the certificate yet"
+            }
+            Some(_) => return None,
+        };
+        Some(match &self.trouble {
+            Some(trouble) => format!("{told} ({trouble})"),
+            None => told.to_owned(),
+        })
     }
 }
 
@@ -80,11 +124,6 @@ impl ServingCert {
     /// How it stands; the receiver hears of each change.
     pub fn standing(&self) -> watch::Receiver<Standing> {
         self.inner.standing.subscribe()
-    }
-
-    /// When what is served runs out; none = nothing is served yet.
-    pub fn expires(&self) -> Option<SystemTime> {
-        self.inner.standing.borrow().leaf.map(|leaf| leaf.until)
     }
 
     /// Waits until there is a certificate that API servers are told to trust.

@@ -17,8 +17,12 @@ pub struct SeenPod {
     pub namespace: String,
     /// Its name.
     pub name: String,
-    /// The StatefulSet that controls it.
-    pub stateful_set: Option<String>,
+    /// Who controls it: a kind and a name; none = nobody.
+    pub owner: Option<(String, String)>,
+    /// Whether that is a StatefulSet, whose pods alone are injected.
+    pub replica: bool,
+    /// What a Deployment adds to the name of its ReplicaSet.
+    pub template_hash: Option<String>,
     /// Whether it is being deleted, or has ended.
     pub ending: bool,
     /// The sidecar's image.
@@ -37,14 +41,18 @@ impl SeenPod {
             let value = object.get("metadata").and_then(|meta| meta.get(key));
             value.and_then(Value::as_str)
         };
-        let owner = Owner::of(object).filter(|owner| owner.kind == "StatefulSet");
+        let owner = Owner::of(object);
         let sidecar = pod.init_container(CONTAINER);
         let status = pod.annotation(Status::KEY);
         let phase = object.pointer("/status/phase").and_then(Value::as_str);
         Self {
             namespace: meta("namespace").unwrap_or_default().to_owned(),
             name: meta("name").unwrap_or_default().to_owned(),
-            stateful_set: owner.map(|owner| owner.name.to_owned()),
+            owner: owner.map(|owner| (owner.kind.to_owned(), owner.name.to_owned())),
+            replica: owner.is_some_and(|owner| {
+                owner.kind == "StatefulSet" && owner.api_version.starts_with("apps/")
+            }),
+            template_hash: pod.label("pod-template-hash").map(str::to_owned),
             ending: meta("deletionTimestamp").is_some()
                 || phase.is_some_and(|phase| phase == "Succeeded" || phase == "Failed"),
             sidecar: sidecar.and_then(|one| text(one.value, "image").map(str::to_owned)),
@@ -52,6 +60,21 @@ impl SeenPod {
                 .and_then(|status| Status::parse(status).ok())
                 .map(|status| status.version),
             own_image: pod.annotation("outrigger.dev/image").is_some(),
+        }
+    }
+}
+
+impl SeenPod {
+    /// The workload that makes pods like this: a kind as `kubectl` takes it, and a name.
+    fn made_by(&self) -> (String, &str) {
+        let Some((kind, name)) = &self.owner else {
+            return ("pod".to_owned(), &self.name);
+        };
+        let hash = self.template_hash.as_deref();
+        let deployment = hash.and_then(|hash| name.strip_suffix(hash)?.strip_suffix('-'));
+        match (kind.as_str(), deployment) {
+            ("ReplicaSet", Some(deployment)) => ("deployment".to_owned(), deployment),
+            _ => (kind.to_lowercase(), name),
         }
     }
 }
@@ -68,10 +91,13 @@ pub(super) fn remarks(seen: &Seen) -> Vec<Remark> {
     let current = image(seen);
     let mut without: BTreeMap<Set, Vec<&str>> = BTreeMap::new();
     let mut other: BTreeMap<Set, Vec<String>> = BTreeMap::new();
+    let mut others: BTreeMap<(String, String, String), Vec<&str>> = BTreeMap::new();
     let mut injected = 0_usize;
     for pod in pods.iter().filter(|pod| !pod.ending) {
-        // Others are skipped, as an Event tells their owner.
-        let Some(set) = &pod.stateful_set else {
+        let Some((_, set)) = pod.owner.as_ref().filter(|_| pod.replica) else {
+            let (kind, name) = pod.made_by();
+            let key = (pod.namespace.clone(), kind, name.to_owned());
+            others.entry(key).or_default().push(&pod.name);
             continue;
         };
         let key = (pod.namespace.clone(), set.clone());
@@ -96,7 +122,19 @@ pub(super) fn remarks(seen: &Seen) -> Vec<Remark> {
         let told = format!("{}; new pods get {now}", listed(&told));
         remarks.push(Remark::doubtful("sidecars", told).mend(roll(&namespace, &set)));
     }
-    if remarks.is_empty() {
+    let misses = !remarks.is_empty();
+    // API servers do not even ask the webhook about them, so that no Event tells it.
+    for ((namespace, kind, name), names) in others {
+        let whose = match kind.as_str() {
+            "pod" => format!("{namespace}/{name}"),
+            _ => format!("{} of the {kind} {namespace}/{name}", listed(&names)),
+        };
+        let told =
+            format!("{whose}: labelled, and only pods of an apps/v1 StatefulSet get a sidecar");
+        let mend = unlabel(&namespace, &kind, &name, &names);
+        remarks.push(Remark::doubtful(ABOUT, told).mend(mend));
+    }
+    if !misses {
         let told = format!(
             "every replica that asks has its sidecar, as the webhook injects it now: {injected}"
         );
@@ -107,6 +145,24 @@ pub(super) fn remarks(seen: &Seen) -> Vec<Remark> {
 
 fn roll(namespace: &str, set: &str) -> String {
     format!("kubectl -n {namespace} rollout restart statefulset/{set}")
+}
+
+/// Takes the label away: where it comes from, or else from the pods.
+fn unlabel(namespace: &str, kind: &str, name: &str, pods: &[&str]) -> String {
+    const MOST: usize = 10;
+    let kubectl = format!("kubectl -n {namespace}");
+    match kind {
+        "deployment" | "daemonset" | "replicaset" | "replicationcontroller" => {
+            let merge =
+                r#"{"spec":{"template":{"metadata":{"labels":{"outrigger.dev/inject":null}}}}}"#;
+            format!("{kubectl} patch {kind} {name} --type=merge -p '{merge}'")
+        }
+        // The template of a Job does not change, and who makes others is not known here.
+        _ => {
+            let pods = pods.get(..MOST).unwrap_or(pods).join(" ");
+            format!("{kubectl} label pod {pods} outrigger.dev/inject-")
+        }
+    }
 }
 
 /// At most three of them by name.

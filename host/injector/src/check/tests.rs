@@ -301,14 +301,46 @@ fn with_a_mounted_certificate_its_objects_need_no_rights() {
 }
 
 #[test]
-fn pods_that_end_or_are_nobodys_are_not_missed() {
+fn pods_that_end_are_not_missed() {
     let mut seen = seen();
     let mut ending = pod("db-0", None);
     ending.ending = true;
-    let mut bare = pod("x", None);
-    bare.stateful_set = None;
-    seen.pods = Ok(vec![ending, bare]);
+    seen.pods = Ok(vec![ending]);
     assert_eq!(wrong(&seen), "");
+}
+
+/// A pod of somebody other than a StatefulSet; without a kind, of nobody.
+fn foreign(name: &str, kind: Option<(&str, &str, &str)>) -> SeenPod {
+    let mut object = json!({
+        "metadata": {"namespace": "shop", "name": name, "labels": {"pod-template-hash": "5d4f8"}},
+        "spec": {"containers": [{"name": "web"}]},
+    });
+    if let Some((version, kind, owner)) = kind {
+        object["metadata"]["ownerReferences"] = json!([
+            {"apiVersion": version, "kind": kind, "name": owner, "uid": "1", "controller": true},
+        ]);
+    }
+    SeenPod::read(&object)
+}
+
+#[test]
+fn labelled_pods_of_which_the_webhook_never_hears_are_told() {
+    let mut seen = seen();
+    let set = ("apps/v1", "ReplicaSet", "web-5d4f8");
+    seen.pods = Ok(vec![
+        pod("db-0", Some("outrigger:2")),
+        foreign("web-5d4f8-a", Some(set)),
+        foreign("web-5d4f8-b", Some(set)),
+        foreign("once-x", Some(("batch/v1", "Job", "once"))),
+        foreign("agent-x", Some(("apps/v1", "DaemonSet", "agent"))),
+        foreign("like-0", Some(("example.com/v1", "StatefulSet", "like"))),
+        foreign("alone", None),
+    ]);
+    insta::assert_snapshot!(
+        told(&seen)
+            .split_once("pods: ")
+            .map_or("", |(_, rest)| rest)
+    );
 }
 
 #[test]

@@ -155,13 +155,10 @@ impl ClusterCatalog {
         }
     }
 
-    /// The kinds whose first list is not in yet; empty = everything that is there is known.
-    pub fn missing(&self) -> Vec<&'static str> {
-        self.status()
-            .iter()
-            .filter(|kind| !kind.listed)
-            .map(|kind| kind.kind)
-            .collect()
+    /// The kinds whose first list is not in yet, and why; empty = everything that is there is known.
+    pub fn missing(&self) -> Vec<String> {
+        let status = self.status();
+        status.iter().filter_map(KindStatus::missing).collect()
     }
 
     /// Waits until the first lists are in.

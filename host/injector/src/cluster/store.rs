@@ -36,6 +36,18 @@ pub struct KindStatus {
     pub failures: u64,
 }
 
+impl KindStatus {
+    /// Why the kind is not known yet; none = it is.
+    pub fn missing(&self) -> Option<String> {
+        let kind = self.kind;
+        match &self.trouble {
+            _ if self.listed => None,
+            Some(trouble) => Some(format!("the {kind} are not known yet ({trouble})")),
+            None => Some(format!("the {kind} are not known yet")),
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Entry<F> {
     facts: Arc<F>,

@@ -1,5 +1,6 @@
 //! The injection of one pod, once nothing stands in its way.
 
+use outrigger_profile::document::path;
 use outrigger_profile::layout::{
     ENV_FILE, FILES_DIR, FILES_DIRS, PRE_STOP_PATH, WORKLOAD_VARIABLE,
 };
@@ -9,8 +10,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::conflict::sees_processes;
 use super::replica::Replica;
-use super::{Fitting, security, sidecar};
-use crate::decide::{Denial, DenyCode};
+use super::{ANNOTATIONS, Fitting, security, sidecar};
+use crate::decide::{Denial, DenyCode, Warning};
 use crate::entropy;
 use crate::facts::hex_digest;
 use crate::injection::{FILES_VOLUME, Injection, PROFILE_VOLUME, STATE_VOLUME, secret_volume};
@@ -44,7 +45,7 @@ enum Drain {
 pub(super) fn build(
     fitting: &Fitting<'_>,
     replica: &Replica,
-    warnings: &mut Vec<String>,
+    warnings: &mut Vec<Warning>,
 ) -> Result<Injection, Denial> {
     env_files(fitting, warnings)?;
     granted(fitting, replica)?;
@@ -73,7 +74,7 @@ pub(super) fn build(
 }
 
 /// Rendered variables reach the workload by `fileKeyRef`.
-fn env_files(fitting: &Fitting<'_>, warnings: &mut Vec<String>) -> Result<(), Denial> {
+fn env_files(fitting: &Fitting<'_>, warnings: &mut Vec<Warning>) -> Result<(), Denial> {
     if fitting.profile.env.is_empty() {
         return Ok(());
     }
@@ -88,10 +89,10 @@ fn env_files(fitting: &Fitting<'_>, warnings: &mut Vec<String>) -> Result<(), De
         )),
         Some(_) => Ok(()),
         None => {
-            warnings.push(
-                "the profile renders environment variables: they need Kubernetes 1.35 or newer"
-                    .to_owned(),
-            );
+            warnings.push(Warning::of_pod(
+                "spec.containers",
+                "the profile renders environment variables: they need Kubernetes 1.35 or newer",
+            ));
             Ok(())
         }
     }
@@ -125,7 +126,7 @@ fn granted(fitting: &Fitting<'_>, replica: &Replica) -> Result<(), Denial> {
     Ok(())
 }
 
-fn grace(fitting: &Fitting<'_>, warnings: &mut Vec<String>) -> u64 {
+fn grace(fitting: &Fitting<'_>, warnings: &mut Vec<Warning>) -> u64 {
     let grace = fitting
         .subject
         .pod
@@ -134,15 +135,17 @@ fn grace(fitting: &Fitting<'_>, warnings: &mut Vec<String>) -> u64 {
         .unwrap_or(GRACE_DEFAULT);
     let drain = fitting.profile.drain.timeout;
     if drain.as_secs() >= grace {
-        warnings.push(format!(
-            "the drain may take {}, and the pod is killed after {grace}s: raise terminationGracePeriodSeconds",
+        let told = format!(
+            "the drain may take {}, and the pod is killed after {grace}s",
             show_span(drain)
-        ));
+        );
+        let place = "spec.terminationGracePeriodSeconds";
+        warnings.push(Warning::of_pod(place, told).hint("raise terminationGracePeriodSeconds"));
     }
     grace
 }
 
-fn drain(fitting: &Fitting<'_>, warnings: &mut Vec<String>) -> Drain {
+fn drain(fitting: &Fitting<'_>, warnings: &mut Vec<Warning>) -> Drain {
     if fitting.subject.asked.pre_stop == Some(false) {
         return Drain::Nobody;
     }
@@ -152,12 +155,12 @@ fn drain(fitting: &Fitting<'_>, warnings: &mut Vec<String>) -> Drain {
     if fitting.workload.pre_stop().is_none() || ours {
         return Drain::Hook;
     }
-    warnings.push(format!(
-        "{} has a preStop hook: to drain, let it GET http://127.0.0.1:{}{PRE_STOP_PATH} with `Authorization: Bearer ${}`",
-        fitting.container,
+    let told = format!("{} has a preStop hook", fitting.container);
+    warnings.push(Warning::of_pod("spec.containers", told).hint(format!(
+        "to drain, let it GET http://127.0.0.1:{}{PRE_STOP_PATH} with `Authorization: Bearer ${}`",
         fitting.port,
         env::PRE_STOP_TOKEN.name
-    ));
+    )));
     Drain::Own
 }
 
@@ -271,7 +274,7 @@ fn variables(fitting: &Fitting<'_>) -> Vec<Value> {
     variables
 }
 
-fn prometheus(fitting: &Fitting<'_>, warnings: &mut Vec<String>) -> Vec<(String, String)> {
+fn prometheus(fitting: &Fitting<'_>, warnings: &mut Vec<Warning>) -> Vec<(String, String)> {
     let subject = fitting.subject;
     let wanted = subject
         .asked
@@ -292,10 +295,11 @@ fn prometheus(fitting: &Fitting<'_>, warnings: &mut Vec<String>) -> Vec<(String,
         there && !ours
     });
     if let Some(key) = theirs {
-        warnings.push(format!(
+        let told = format!(
             "the pod has {key} already, which is left as it is: the sidecar's /metrics is at port {}",
             fitting.port
-        ));
+        );
+        warnings.push(Warning::of_pod(path::key(ANNOTATIONS, key), told));
         return Vec::new();
     }
     let values = [

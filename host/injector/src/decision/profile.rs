@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use outrigger_profile::builtin::{BUILTIN_PREFIX, no_builtin_hint};
+use outrigger_profile::document::path;
 use outrigger_profile::layout::PROFILE_KEY;
 use outrigger_profile::{FileFrom, Finding, Profile, Severity, did_you_mean};
 
-use super::Subject;
-use crate::annotation::cut;
+use super::{ANNOTATIONS, Subject};
+use crate::annotation::{PREFIX, PROFILE, cut};
 use crate::builtin::builtin_profile;
-use crate::decide::{Denial, DenyCode};
+use crate::decide::{Denial, DenyCode, Warning};
 use crate::facts::ProfileEntry;
 use crate::pod::Container;
 
@@ -52,7 +53,7 @@ pub(super) fn find(subject: &Subject<'_>) -> Result<(String, Arc<ProfileEntry>),
 pub(super) fn usable<'e>(
     source: &str,
     entry: &'e ProfileEntry,
-    warnings: &mut Vec<String>,
+    warnings: &mut Vec<Warning>,
 ) -> Result<&'e Profile, Denial> {
     let invalid = || {
         Denial::new(
@@ -80,10 +81,9 @@ pub(super) fn usable<'e>(
     }
     for finding in &entry.findings.0 {
         if finding.severity == Severity::Warning {
-            warnings.push(format!(
-                "profile {source}: {}: {}",
-                finding.path, finding.problem
-            ));
+            let place = path::key(ANNOTATIONS, &format!("{PREFIX}{}", PROFILE.name));
+            let told = format!("profile {source}: {}: {}", finding.path, finding.problem);
+            warnings.push(Warning::of_pod(place, told));
         }
     }
     Ok(profile)

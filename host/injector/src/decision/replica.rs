@@ -7,12 +7,15 @@ use outrigger_profile::{DiscoverySource, PluginSource, Profile, WaitFor};
 
 use super::{Fitting, Subject};
 use crate::annotation::cut;
-use crate::decide::{Denial, DenyCode};
+use crate::decide::{Denial, DenyCode, Warning};
 use crate::facts::{PodManagement, StatefulSetFacts};
 use crate::pod::text;
 
 /// The label that the StatefulSet's controller gives to each pod before it is created.
 const INDEX_LABEL: &str = "apps.kubernetes.io/pod-index";
+
+/// Where a StatefulSet names its Service.
+const SERVICE: &str = "spec.serviceName";
 
 /// Built-in plugins by whose readiness a replica waits for a majority of all.
 const NEED_A_MAJORITY: &[&str] = &["agdb"];
@@ -57,7 +60,7 @@ fn needs(profile: &Profile) -> Needs {
     }
 }
 
-pub(super) fn know(fitting: &Fitting<'_>, warnings: &mut Vec<String>) -> Result<Replica, Denial> {
+pub(super) fn know(fitting: &Fitting<'_>, warnings: &mut Vec<Warning>) -> Result<Replica, Denial> {
     let subject = fitting.subject;
     let ordinal = ordinal(subject)?;
     let owner = subject.owner;
@@ -173,7 +176,7 @@ fn startable(
     fitting: &Fitting<'_>,
     facts: &StatefulSetFacts,
     replicas: u32,
-    warnings: &mut Vec<String>,
+    warnings: &mut Vec<Warning>,
 ) -> Result<(), Denial> {
     if facts.management == PodManagement::Parallel || replicas < 2 {
         return Ok(());
@@ -191,10 +194,12 @@ fn startable(
             ),
         )),
         Needs::Unknown => {
-            warnings.push(
-                "podManagementPolicy is OrderedReady: if the plugin's readiness needs later replicas, set Parallel"
-                    .to_owned(),
+            let told = Warning::of_owner(
+                "spec.podManagementPolicy",
+                "podManagementPolicy is OrderedReady",
             );
+            warnings
+                .push(told.hint("if the plugin's readiness needs later replicas, set Parallel"));
             Ok(())
         }
     }
@@ -205,7 +210,7 @@ fn names(
     fitting: &Fitting<'_>,
     service: Option<&str>,
     replicas: u32,
-    warnings: &mut Vec<String>,
+    warnings: &mut Vec<Warning>,
 ) -> Result<(), Denial> {
     let Some(service) = service else {
         return Ok(());
@@ -216,23 +221,24 @@ fn names(
         .catalog
         .service(fitting.subject.namespace, service)
     else {
-        warnings.push(format!(
-            "there is no Service {name}: replicas have no names until it is created"
-        ));
+        let told = format!("there is no Service {name}, so replicas have no names");
+        warnings
+            .push(Warning::of_owner(SERVICE, told).hint("create it, headless (`clusterIP: None`)"));
         return Ok(());
     };
     if !facts.headless {
-        warnings.push(format!(
-            "the Service {name} is not headless, so replicas have no names: set clusterIP: None"
-        ));
+        let told = format!("the Service {name} is not headless, so replicas have no names");
+        warnings.push(Warning::of_owner(SERVICE, told).hint("set clusterIP: None"));
     }
     let why = match needs(fitting.profile) {
         Needs::Own => "a replica waits for its own name",
         Needs::Others(why) if replicas > 1 => why,
         Needs::Unknown if replicas > 1 && !facts.publish_not_ready => {
-            warnings.push(format!(
-                "the Service {name} publishes ready replicas alone: if the plugin's readiness needs others, set publishNotReadyAddresses"
-            ));
+            let told = format!("the Service {name} publishes ready replicas alone");
+            warnings.push(
+                Warning::of_owner(SERVICE, told)
+                    .hint("if the plugin's readiness needs others, set publishNotReadyAddresses"),
+            );
             return Ok(());
         }
         Needs::Nobody | Needs::Others(_) | Needs::Unknown => return Ok(()),

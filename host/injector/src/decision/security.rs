@@ -5,6 +5,7 @@ use outrigger_profile::Profile;
 use serde_json::{Map, Value, json};
 
 use super::Fitting;
+use crate::decide::Warning;
 use crate::pod::{Container, Pod, text};
 
 /// The sidecar's security context.
@@ -39,7 +40,7 @@ fn user(pod: Pod<'_>, workload: &Container<'_>) -> Option<u64> {
 }
 
 /// What to say where the two may not be able to read each other's files.
-pub(super) fn warning(fitting: &Fitting<'_>) -> Option<String> {
+pub(super) fn warning(fitting: &Fitting<'_>) -> Option<Warning> {
     let pod = fitting.subject.pod;
     let group = pod
         .spec("securityContext")
@@ -49,9 +50,8 @@ pub(super) fn warning(fitting: &Fitting<'_>) -> Option<String> {
         return None;
     }
     let what = shared(fitting.profile)?;
-    Some(format!(
-        "neither runAsUser nor fsGroup is set: {what}; set spec.securityContext.fsGroup"
-    ))
+    let told = format!("neither runAsUser nor fsGroup is set: {what}");
+    Some(Warning::of_pod("spec.securityContext", told).hint("set spec.securityContext.fsGroup"))
 }
 
 fn shared(profile: &Profile) -> Option<String> {

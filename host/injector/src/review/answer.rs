@@ -95,7 +95,8 @@ impl Answer {
 
     pub(super) fn of(uid: &str, pod: &Value, outcome: Outcome) -> Self {
         let mut response = Response::new(uid);
-        response.warnings = bounded_warnings(outcome.warnings);
+        response.warnings =
+            bounded_warnings(outcome.warnings.iter().map(ToString::to_string).collect());
         let told = match outcome.decision {
             Decision::Inject(injection) => {
                 let operations = patch(pod, &injection);
@@ -307,7 +308,7 @@ fn cut(text: &mut String, bytes: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decide::DenyCode;
+    use crate::decide::{DenyCode, Warning};
 
     fn json(answer: &Answer) -> Value {
         serde_json::from_slice(answer.body()).unwrap()
@@ -347,7 +348,7 @@ mod tests {
     fn warnings_are_as_long_and_as_many_as_api_servers_pass_on() {
         let outcome = Outcome {
             decision: Decision::Skip(SkipReason::NotAsked),
-            warnings: vec!["ü".repeat(500); 100],
+            warnings: vec![Warning::of_pod("", "ü".repeat(500)); 100],
         };
         let answer = json(&Answer::of("u-1", &Value::Null, outcome));
         let warnings = answer["response"]["warnings"].as_array().unwrap();

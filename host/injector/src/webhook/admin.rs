@@ -85,7 +85,7 @@ fn answer(server: &Server, method: &Method, path: &str) -> Response<Full<Bytes>>
             missing => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 TEXT,
-                format!("not ready: {}\n", missing.join(", ")),
+                format!("not ready: {}\n", missing.join("; ")),
             ),
         },
         (&Method::GET | &Method::HEAD, "/metrics") => (

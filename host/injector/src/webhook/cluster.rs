@@ -4,10 +4,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use outrigger_api_server::{EventSink, Notice};
+use outrigger_api_server::{EventCounts, EventSink, Notice};
 
 use super::world::{Occasion, World};
-use crate::cluster::ClusterCatalog;
+use crate::cluster::{ClusterCatalog, KindStatus};
 use crate::decide::SkipReason;
 use crate::facts::{Catalog, ProfileEntry, ServiceFacts, StatefulSetFacts};
 use crate::review::Told;
@@ -36,8 +36,16 @@ impl Catalog for ClusterWorld {
 }
 
 impl World for ClusterWorld {
-    fn missing(&self) -> Vec<&'static str> {
+    fn missing(&self) -> Vec<String> {
         self.catalog.missing()
+    }
+
+    fn following(&self) -> Vec<KindStatus> {
+        self.catalog.status().into()
+    }
+
+    fn told(&self) -> Option<EventCounts> {
+        Some(self.events.counts())
     }
 
     fn profiles_with_errors(&self) -> usize {

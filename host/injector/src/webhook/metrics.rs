@@ -1,7 +1,8 @@
 //! What the webhook counts.
 
+mod standing;
+
 use std::fmt;
-use std::sync::atomic::AtomicU64;
 use std::time::{Duration, SystemTime};
 
 use outrigger_telemetry::{BuildInfo, names};
@@ -14,7 +15,6 @@ use prometheus_client::registry::Registry;
 
 use super::Server;
 use super::handler::Refused;
-use super::tls::days_until;
 
 /// The `Content-Type` of the exposition.
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -52,7 +52,8 @@ pub(super) struct Metrics {
     in_flight: Gauge,
     connections: Gauge,
     profiles_with_errors: Gauge,
-    certificate_days: Gauge<f64, AtomicU64>,
+    catalog: standing::Catalog,
+    certificate: standing::Certificate,
 }
 
 impl fmt::Debug for Metrics {
@@ -72,7 +73,8 @@ impl Metrics {
             in_flight: Gauge::default(),
             connections: Gauge::default(),
             profiles_with_errors: Gauge::default(),
-            certificate_days: Gauge::default(),
+            catalog: standing::Catalog::default(),
+            certificate: standing::Certificate::default(),
         };
         let build = BuildInfo::current();
         let info = Family::<BuildLabels, Gauge>::default();
@@ -115,11 +117,8 @@ impl Metrics {
             "Profiles with errors: pods that name them are denied",
             metrics.profiles_with_errors.clone(),
         );
-        registry.register(
-            names::WEBHOOK_CERTIFICATE_DAYS,
-            "Days until the certificate that is served expires; not a number while there is none",
-            metrics.certificate_days.clone(),
-        );
+        metrics.catalog.register(registry);
+        metrics.certificate.register(registry);
         metrics
     }
 
@@ -157,9 +156,10 @@ impl Metrics {
         self.connections.set(gauge(server.admission.connections()));
         self.profiles_with_errors
             .set(gauge(server.world.profiles_with_errors()));
-        let expires = server.serving.expires();
-        self.certificate_days
-            .set(expires.map_or(f64::NAN, |expires| days_until(expires, now)));
+        self.catalog
+            .show(&server.world.following(), server.world.told());
+        self.certificate
+            .show(&server.serving.standing().borrow(), now);
         let mut text = String::with_capacity(8 << 10);
         text::encode(&mut text, &self.registry).expect("writing to a text cannot fail");
         text

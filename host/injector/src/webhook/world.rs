@@ -6,6 +6,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use outrigger_api_server::EventCounts;
+
+use crate::cluster::KindStatus;
 use crate::decide::Owner;
 use crate::facts::{Catalog, ProfileEntry, ServiceFacts, StatefulSetFacts};
 use crate::review::Told;
@@ -13,7 +16,17 @@ use crate::review::Told;
 /// What the webhook knows and whom it tells.
 pub trait World: Catalog + fmt::Debug + Send + Sync {
     /// What it has not learned yet, without which reviews cannot be answered; empty = it is ready.
-    fn missing(&self) -> Vec<&'static str>;
+    fn missing(&self) -> Vec<String>;
+
+    /// How following each kind of object goes; empty = nothing is followed.
+    fn following(&self) -> Vec<KindStatus> {
+        Vec::new()
+    }
+
+    /// How many Events went which way; none = nobody is told by Events.
+    fn told(&self) -> Option<EventCounts> {
+        None
+    }
 
     /// How many profiles have errors.
     fn profiles_with_errors(&self) -> usize;
@@ -102,7 +115,7 @@ impl Catalog for MemoryCatalog {
 }
 
 impl World for MemoryCatalog {
-    fn missing(&self) -> Vec<&'static str> {
+    fn missing(&self) -> Vec<String> {
         Vec::new()
     }
 

@@ -54,6 +54,13 @@ fn the_agdb_case_is_a_pod_of_the_example() {
             assert_eq!(&pod.pointer(place).unwrap()[key], value, "{place}/{key}");
         }
     }
+    for place in [
+        "/spec/securityContext",
+        "/spec/containers/0/securityContext",
+    ] {
+        assert_eq!(pod.pointer(place), template.pointer(place), "{place}");
+    }
+    assert_eq!(pod_security::restricted(&pod), Vec::<String>::new());
     let both = |place: &str| {
         let all = |root: &Value| root.pointer(place).unwrap().as_array().unwrap().clone();
         (all(&pod), all(template))
@@ -130,7 +137,9 @@ fn run(case: &Path) -> Vec<String> {
         }
     }
     if !outcome.warnings.is_empty() {
-        files.insert("warnings.txt", outcome.warnings.join("\n") + "\n");
+        let lines = outcome.warnings.iter();
+        let text: String = lines.map(|warning| format!("{warning}\n")).collect();
+        files.insert("warnings.txt", text);
     }
     for (file, content) in &files {
         wrong.extend(stored(&case.join(file), content).err());

@@ -11,6 +11,7 @@ mod cases;
 mod foreign;
 mod generated;
 mod golden;
+mod hostile;
 mod pod_security;
 mod properties;
 mod yaml;

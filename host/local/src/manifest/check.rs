@@ -10,8 +10,8 @@ use outrigger_profile::document::{Document, path};
 use outrigger_profile::{FileFrom, Finding, Profile};
 
 use super::{
-    Bundle, INJECT_LABEL, Key, Manifests, PROFILE_ANNOTATION, PROFILE_KEY, Placed, is_dns_label,
-    namespace_of,
+    Bundle, INJECT_LABEL, Key, Manifests, PROFILE_ANNOTATION, PROFILE_KEY, Placed, Value,
+    is_dns_label, namespace_of,
 };
 
 /// More replicas than this are a slip: each is several processes.
@@ -88,6 +88,23 @@ fn spec(manifests: &Manifests, set: &StatefulSet, found: &mut Vec<Finding>) {
             .hint("write `OrderedReady` or `Parallel`"),
         );
     }
+    selector(set, found);
+    governing_service(manifests, set, spec.service_name.as_deref(), found);
+}
+
+/// Selectors that do not choose their own StatefulSet's pods: an API server refuses these.
+pub fn selectors(manifests: &Manifests) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for set in &manifests.stateful_sets {
+        let mut own = Vec::new();
+        selector(&set.object, &mut own);
+        found.extend(own.into_iter().map(|finding| set.origin.locate(finding)));
+    }
+    found
+}
+
+fn selector(set: &StatefulSet, found: &mut Vec<Finding>) {
+    let spec = &set.spec;
     let labels = spec
         .template
         .metadata
@@ -106,7 +123,6 @@ fn spec(manifests: &Manifests, set: &StatefulSet, found: &mut Vec<Finding>) {
             );
         }
     }
-    governing_service(manifests, set, spec.service_name.as_deref(), found);
 }
 
 fn governing_service(
@@ -228,21 +244,49 @@ fn profile(
     };
     let (profile, findings) = outrigger_profile::parse(text, &value.file);
     let mut told = findings.0;
+    told = below(value, told);
     if let Some(profile) = profile {
-        let (documents, _told_already) = Document::read_all(text, &value.file);
         let missing = missing(manifests, set, (namespace, name), bundle, &profile);
-        told.extend(missing.into_iter().map(|finding| match documents.first() {
-            Some(document) => document.locate(finding),
-            None => finding.in_file(value.file.as_str()),
-        }));
+        told.extend(in_document(value, text, missing));
         profiles.insert((namespace.to_owned(), name.to_owned()), profile);
     }
-    found.extend(told.into_iter().map(|mut finding| {
+    found.extend(told);
+    found
+}
+
+/// Findings about places of the document that a key holds, with their file and line.
+fn in_document(value: &Value, text: &str, findings: Vec<Finding>) -> Vec<Finding> {
+    let (documents, _told_already) = Document::read_all(text, &value.file);
+    let located = findings.into_iter().map(|finding| match documents.first() {
+        Some(document) => document.locate(finding),
+        None => finding.in_file(value.file.as_str()),
+    });
+    below(value, located.collect())
+}
+
+/// Findings with the lines of the key's own text, with those of its file.
+fn below(value: &Value, mut findings: Vec<Finding>) -> Vec<Finding> {
+    for finding in &mut findings {
         if finding.line > 0 {
             finding.line += value.lines_before;
         }
-        finding
-    }));
+    }
+    findings
+}
+
+/// The Secrets that profiles name and the manifests do not have, by the profiles' ConfigMaps.
+pub fn missing_secrets(manifests: &Manifests) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for ((namespace, _), bundle) in &manifests.config_maps {
+        let value = bundle.values.get(PROFILE_KEY);
+        let text = value.and_then(|value| std::str::from_utf8(&value.bytes).ok());
+        if let (Some(value), Some(text)) = (value, text)
+            && let (Some(profile), _) = outrigger_profile::parse(text, &value.file)
+        {
+            let missing = secrets(manifests, namespace, &profile, "create it before the pods");
+            found.extend(in_document(value, text, missing));
+        }
+    }
     found
 }
 
@@ -292,11 +336,22 @@ fn missing(
             .hint(format!("it has {}", names.join(", "))),
         );
     }
+    found.extend(secrets(manifests, namespace, profile, "add it"));
+    found
+}
+
+fn secrets(
+    manifests: &Manifests,
+    namespace: &str,
+    profile: &Profile,
+    advice: &str,
+) -> Vec<Finding> {
+    let mut found = Vec::new();
     for (key, source) in &profile.secrets {
         if !source.optional && manifests.secret(namespace, &source.secret).is_none() {
             let names = manifests.secrets.keys().map(|(_, name)| name.as_str());
             let hint = outrigger_profile::did_you_mean(&source.secret, names).map_or_else(
-                || "add it, or say `optional: true`".to_owned(),
+                || format!("{advice}, or say `optional: true`"),
                 |meant| format!("did you mean `{meant}`?"),
             );
             found.push(

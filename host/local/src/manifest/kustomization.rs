@@ -1,5 +1,6 @@
 //! A kustomization, as far as one machine needs it: resources, namespace and generators.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -70,6 +71,25 @@ struct Kustomization {
     config_maps: Vec<Generator>,
     #[serde(default, rename = "secretGenerator")]
     secrets: Vec<Generator>,
+    #[serde(default, rename = "generatorOptions")]
+    options: Option<Options>,
+    #[serde(default, rename = "commonLabels")]
+    common_labels: BTreeMap<String, String>,
+    #[serde(default)]
+    labels: Vec<Labels>,
+}
+
+/// What generated objects have besides their content.
+#[derive(Debug, Default, Deserialize)]
+struct Options {
+    #[serde(default)]
+    labels: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Labels {
+    #[serde(default)]
+    pairs: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -86,8 +106,7 @@ struct Generator {
     env: Option<String>,
     #[serde(default, rename = "type")]
     _type: Option<String>,
-    #[serde(default, rename = "options")]
-    _options: Json,
+    options: Option<Options>,
     #[serde(default, rename = "behavior")]
     behavior: Option<String>,
 }
@@ -149,7 +168,9 @@ pub(super) fn read(reader: &mut Reader, file: &Path, outer: &Overrides) {
             .namespace
             .clone()
             .or_else(|| kustomization.namespace.clone()),
+        labels: labels(&kustomization, outer),
     };
+    let options = kustomization.options.unwrap_or_default();
     reader.open.push(real);
     let lists = [
         ("resources", &kustomization.resources),
@@ -189,11 +210,38 @@ pub(super) fn read(reader: &mut Reader, file: &Path, outer: &Overrides) {
     for (field, list) in generators {
         for (index, generator) in list.iter().enumerate() {
             let place = path::item(field, index);
-            generate(
+            let labels = own_labels(generator, &options, &overrides);
+            let bundle = generate(
                 reader, field, &place, generator, &folder, &origin, &overrides,
             );
+            if let Some(bundle) = bundle {
+                bundle.labels.extend(labels);
+                bundle.labels_at = origin.place(&path::key(&place, "options"));
+            }
         }
     }
+}
+
+/// The labels that every object gets, the outer kustomizations' too.
+fn labels(kustomization: &Kustomization, outer: &Overrides) -> BTreeMap<String, String> {
+    let pairs = kustomization.labels.iter().map(|labels| &labels.pairs);
+    let own = pairs.chain([&kustomization.common_labels, &outer.labels]);
+    own.flatten()
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect()
+}
+
+/// The labels of a generated object.
+fn own_labels(
+    generator: &Generator,
+    options: &Options,
+    overrides: &Overrides,
+) -> BTreeMap<String, String> {
+    let own = generator.options.as_ref().map(|options| &options.labels);
+    let all = [&options.labels].into_iter().chain(own);
+    let all = all.chain([&overrides.labels]).flatten();
+    all.map(|(key, value)| (key.clone(), value.clone()))
+        .collect()
 }
 
 fn tell_fields(reader: &mut Reader, json: &Json, origin: &Origin) {
@@ -222,15 +270,16 @@ fn tell_fields(reader: &mut Reader, json: &Json, origin: &Origin) {
     }
 }
 
-fn generate(
-    reader: &mut Reader,
+/// Makes the object; none when it has no name.
+fn generate<'r>(
+    reader: &'r mut Reader,
     field: &str,
     place: &str,
     generator: &Generator,
     folder: &Path,
     origin: &Origin,
     overrides: &Overrides,
-) {
+) -> Option<&'r mut Bundle> {
     let secret = field == "secretGenerator";
     let kind = if secret { "Secret" } else { "ConfigMap" };
     let namespace = overrides
@@ -244,7 +293,8 @@ fn generate(
             path::key(place, "name"),
             format!("`{}` is no name", generator.name),
         );
-        return reader.find(origin.locate(finding));
+        reader.find(origin.locate(finding));
+        return None;
     }
     let merge = generator.behavior.as_deref() == Some("merge");
     let fresh = reader.generate(kind, &namespace, &generator.name);
@@ -322,11 +372,13 @@ fn generate(
             insert(reader, &mut bundle, name, value, &here, origin);
         }
     }
-    if secret {
-        reader.manifests.secrets.insert(key, bundle);
+    let all = if secret {
+        &mut reader.manifests.secrets
     } else {
-        reader.manifests.config_maps.insert(key, bundle);
-    }
+        &mut reader.manifests.config_maps
+    };
+    all.insert(key.clone(), bundle);
+    all.get_mut(&key)
 }
 
 fn insert(

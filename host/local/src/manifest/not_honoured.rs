@@ -1,5 +1,7 @@
 //! What the manifests ask for and one machine cannot give, each told once with its reason.
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{Container, PodSpec, Service, Volume};
 
@@ -56,7 +58,7 @@ pub fn not_honoured(set: &StatefulSet, services: &[&Service], plain: bool) -> Ve
             ));
         }
     }
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = BTreeSet::new();
     notes.retain(|note| seen.insert(note.clone()));
     notes
 }
@@ -74,10 +76,6 @@ fn of_pod(pod: &PodSpec, plain: bool, notes: &mut Vec<String>) {
             || pod.topology_spread_constraints.is_some()
             || pod.node_name.is_some(),
         "nodeSelector, affinity, tolerations and topology: there is one machine",
-    );
-    tell(
-        pod.security_context.is_some(),
-        "the pod's securityContext: processes run as the user who ran `up`",
     );
     tell(
         pod.service_account_name.is_some() || pod.service_account.is_some(),
@@ -114,6 +112,7 @@ fn of_pod(pod: &PodSpec, plain: bool, notes: &mut Vec<String>) {
         pod.hostname.is_some() || pod.subdomain.is_some(),
         "hostname and subdomain: a StatefulSet gives them",
     );
+    notes.extend(security(pod, plain));
     for volume in pod.volumes.iter().flatten() {
         if let Some(kind) = foreign(volume) {
             notes.push(format!(
@@ -136,12 +135,6 @@ fn of_container(container: &Container, plain: bool, notes: &mut Vec<String>) {
     if limits {
         notes.push(
             "resources: limits and requests are told through resourceFieldRef and not enforced"
-                .to_owned(),
-        );
-    }
-    if container.security_context.is_some() {
-        notes.push(
-            "securityContext: processes run as the user who ran `up`, without more rights"
                 .to_owned(),
         );
     }
@@ -193,6 +186,38 @@ fn of_container(container: &Container, plain: bool, notes: &mut Vec<String>) {
                 .to_owned(),
         );
     }
+}
+
+/// What of the security contexts has no effect. With namespaces a process sees itself as the user and
+/// group that they name.
+fn security(pod: &PodSpec, plain: bool) -> Option<String> {
+    let of_pod = pod.security_context.as_ref().map(serde_json::to_value);
+    let containers = pod.init_containers.iter().flatten().chain(&pod.containers);
+    let own = containers.filter_map(|container| container.security_context.as_ref());
+    let all = of_pod.into_iter().chain(own.map(serde_json::to_value));
+    let mut fields = BTreeSet::new();
+    for context in all.flatten() {
+        let set = context.as_object().into_iter().flatten();
+        fields.extend(set.map(|(field, _)| field.clone()));
+    }
+    if fields.is_empty() {
+        return None;
+    }
+    let mut note = "securityContext: processes have the rights of the user who ran `up`".to_owned();
+    let seen: Vec<String> = ["runAsUser", "runAsGroup"]
+        .into_iter()
+        .filter_map(|field| fields.take(field).filter(|_| !plain))
+        .collect();
+    if !seen.is_empty() {
+        note.push_str(", and see themselves as the manifest's ");
+        note.push_str(&seen.join(" and "));
+    }
+    if !fields.is_empty() {
+        let rest: Vec<String> = fields.into_iter().collect();
+        note.push_str("; not applied: ");
+        note.push_str(&rest.join(", "));
+    }
+    Some(note)
 }
 
 /// The kind of a volume that no folder of this machine can stand for truly.

@@ -1,6 +1,6 @@
 //! From files and folders to objects.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -49,6 +49,8 @@ pub fn read_inputs(inputs: &[Input]) -> Manifests {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Overrides {
     pub(super) namespace: Option<String>,
+    /// Added to those of every object.
+    pub(super) labels: BTreeMap<String, String>,
 }
 
 #[derive(Default)]
@@ -248,7 +250,8 @@ impl Reader {
                 if let Some(mut object) = decoded
                     && self.place(kind, &mut object.metadata, &origin, overrides)
                 {
-                    let bundle = self.config_map(&object, &origin);
+                    let mut bundle = self.config_map(&object, &origin);
+                    bundle.labels.extend(overrides.labels.clone());
                     let key = key_of(&object.metadata);
                     self.manifests.config_maps.insert(key, bundle);
                 }
@@ -291,9 +294,13 @@ impl Reader {
                     .flatten()
                     .map(|(key, _)| (key.clone(), self.value(Vec::new(), origin, "data", key)))
                     .collect();
-                self.manifests
-                    .secrets
-                    .insert(key_of(&metadata), Bundle { values });
+                self.manifests.secrets.insert(
+                    key_of(&metadata),
+                    Bundle {
+                        values,
+                        ..Bundle::default()
+                    },
+                );
             }
             return;
         }
@@ -317,7 +324,11 @@ impl Reader {
     }
 
     fn config_map(&mut self, object: &ConfigMap, origin: &Origin) -> Bundle {
-        let mut bundle = Bundle::default();
+        let mut bundle = Bundle {
+            labels: object.metadata.labels.clone().unwrap_or_default(),
+            labels_at: origin.place("metadata.labels"),
+            ..Bundle::default()
+        };
         for (key, value) in object.data.iter().flatten() {
             let value = self.value(value.clone().into_bytes(), origin, "data", key);
             self.insert(&mut bundle, key, value, "data", origin);

@@ -344,7 +344,7 @@ fn what_cannot_be_honoured_is_told_once_each() {
     )
     .replace(
         "          image: db\n",
-        "          image: db\n          resources: {limits: {cpu: 1}}\n          securityContext: {runAsUser: 5}\n",
+        "          image: db\n          resources: {limits: {cpu: 1}}\n          securityContext: {runAsUser: 5, privileged: true}\n",
     );
     let (manifests, told) = findings(&[("m.yaml", &text)]);
     assert_eq!(told, [""; 0]);
@@ -353,10 +353,17 @@ fn what_cannot_be_honoured_is_told_once_each() {
         notes,
         [
             "nodeSelector, affinity, tolerations and topology: there is one machine",
+            "securityContext: processes have the rights of the user who ran `up`, and see themselves as the \
+             manifest's runAsUser; not applied: privileged",
             "volume h (hostPath): it is an empty folder here",
             "resources: limits and requests are told through resourceFieldRef and not enforced",
-            "securityContext: processes run as the user who ran `up`, without more rights",
         ]
+    );
+    let set = &manifests.stateful_sets[0].object;
+    let plain = not_honoured(set, &[], true);
+    assert_eq!(
+        plain[1],
+        "securityContext: processes have the rights of the user who ran `up`; not applied: privileged"
     );
 }
 

@@ -23,6 +23,17 @@ app.kubernetes.io/component: webhook
 {{- end -}}
 {{- end }}
 
+{{/* Labels and annotations of what is there for `helm test` alone: "root", "policy", "weight". */}}
+{{- define "outrigger.testMeta" -}}
+labels:
+  app.kubernetes.io/component: test
+  {{- include "outrigger.labels" .root | nindent 2 }}
+annotations:
+  helm.sh/hook: test
+  helm.sh/hook-delete-policy: {{ .policy }}
+  helm.sh/hook-weight: {{ .weight | quote }}
+{{- end }}
+
 {{/* What Pod Security's `restricted` asks of a container, and a root that nobody writes. */}}
 {{- define "outrigger.containerSecurity" -}}
 allowPrivilegeEscalation: false

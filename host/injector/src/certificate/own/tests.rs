@@ -212,8 +212,11 @@ async fn a_secret_that_somebody_deletes_comes_again_with_a_new_authority_to_come
     let drive = async {
         serving.ready().await;
         let before = bundle_of(&stand_in);
+        let rotation = || serving.standing().borrow().rotation;
+        assert_eq!(rotation(), Some(Rotation::Rest));
         stand_in.delete(SECRET);
         tokio::time::sleep(Duration::from_secs(2)).await;
+        assert_eq!(rotation(), Some(Rotation::Introducing));
         let secret = stand_in.get(SECRET).unwrap();
         assert!(secret["data"]["next-ca.crt"].is_string(), "{secret}");
         handshake(&serving, &before, stand_in.now()).unwrap();
@@ -223,8 +226,32 @@ async fn a_secret_that_somebody_deletes_comes_again_with_a_new_authority_to_come
             handshake(&serving, &before, stand_in.now()).is_err(),
             "the new authority signs"
         );
+        assert_eq!(rotation(), Some(Rotation::Retiring));
     };
     with_replicas(&stand_in, std::slice::from_ref(&serving), drive).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_authority_is_trusted_no_more_once_secret_and_bundle_were_cleared_while_no_replica_ran()
+{
+    let stand_in = world();
+    let [first, second] = [ServingCert::new(), ServingCert::new()];
+    let before = async {
+        first.ready().await;
+        bundle_of(&stand_in)
+    };
+    let before = with_replicas(&stand_in, std::slice::from_ref(&first), before).await;
+    stand_in.delete(SECRET);
+    stand_in.put(&path(), configuration());
+    let after = async {
+        second.ready().await;
+        bundle_of(&stand_in)
+    };
+    let after = with_replicas(&stand_in, std::slice::from_ref(&second), after).await;
+    let now = stand_in.now();
+    handshake(&first, &before, now).unwrap();
+    handshake(&second, &after, now).unwrap();
+    assert!(handshake(&first, &after, now).is_err(), "the old one");
 }
 
 #[tokio::test(start_paused = true)]

@@ -61,10 +61,14 @@ async fn what_is_there_comes_in_pages_and_then_each_change() {
     following(&stand_in, limits, async |catalog| {
         assert_eq!(
             catalog.missing(),
-            ["configmaps", "statefulsets", "services"]
+            [
+                "the configmaps are not known yet",
+                "the statefulsets are not known yet",
+                "the services are not known yet"
+            ]
         );
         catalog.ready().await;
-        assert_eq!(catalog.missing(), Vec::<&str>::new());
+        assert_eq!(catalog.missing(), Vec::<String>::new());
         assert_eq!(catalog.status().map(|kind| kind.objects), [1, 120, 1]);
         let lists = stand_in
             .asked()
@@ -89,6 +93,20 @@ async fn what_is_there_comes_in_pages_and_then_each_change() {
         tokio::time::sleep(SECOND).await;
         assert_eq!(catalog.stateful_set("db", "set-7").unwrap().replicas, 5);
         assert_eq!(catalog.stateful_set("db", "set-8"), None);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kind_that_may_not_be_listed_is_told_with_the_reason() {
+    let stand_in = StandIn::new();
+    stand_in.refuse("/apis/apps", StatusCode::FORBIDDEN);
+    following(&stand_in, CatalogLimits::default(), async |catalog| {
+        tokio::time::sleep(SECOND / 10).await;
+        assert_eq!(
+            catalog.missing(),
+            ["the statefulsets are not known yet (the API server answered 403: as the test says)"]
+        );
     })
     .await;
 }

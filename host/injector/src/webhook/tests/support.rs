@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use outrigger_api_server::EventCounts;
 use outrigger_shutdown::{Shutdown, Tasks};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
 use rustls::sign::CertifiedKey;
@@ -20,6 +21,7 @@ use tokio_rustls::client::TlsStream;
 
 use crate::certificate::ServingCert;
 use crate::certificate::state::Validity;
+use crate::cluster::KindStatus;
 use crate::entropy::FixedEntropy;
 use crate::facts::{Catalog, ProfileEntry, ServiceFacts, StatefulSetFacts};
 use crate::settings::Settings;
@@ -57,12 +59,36 @@ impl Catalog for Empty {
 }
 
 impl World for Empty {
-    fn missing(&self) -> Vec<&'static str> {
+    fn missing(&self) -> Vec<String> {
         if self.missing.load(Ordering::Relaxed) {
-            vec!["profiles"]
+            vec!["the profiles are missing".to_owned()]
         } else {
             Vec::new()
         }
+    }
+
+    fn following(&self) -> Vec<KindStatus> {
+        vec![KindStatus {
+            kind: "configmaps",
+            listed: true,
+            objects: 2,
+            bytes: 7000,
+            bytes_max: 8 << 20,
+            refused: 1,
+            silent: Duration::from_millis(61_500),
+            trouble: None,
+            lists: 3,
+            failures: 4,
+        }]
+    }
+
+    fn told(&self) -> Option<EventCounts> {
+        Some(EventCounts {
+            sent: 5,
+            repeated: 6,
+            dropped: 7,
+            failed: 8,
+        })
     }
 
     fn profiles_with_errors(&self) -> usize {
