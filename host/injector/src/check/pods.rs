@@ -122,7 +122,7 @@ pub(super) fn remarks(seen: &Seen) -> Vec<Remark> {
         let told = format!("{}; new pods get {now}", listed(&told));
         remarks.push(Remark::doubtful("sidecars", told).mend(roll(&namespace, &set)));
     }
-    let misses = !remarks.is_empty();
+    let as_injected = remarks.is_empty();
     // API servers do not even ask the webhook about them, so that no Event tells it.
     for ((namespace, kind, name), names) in others {
         let whose = match kind.as_str() {
@@ -134,7 +134,7 @@ pub(super) fn remarks(seen: &Seen) -> Vec<Remark> {
         let mend = unlabel(&namespace, &kind, &name, &names);
         remarks.push(Remark::doubtful(ABOUT, told).mend(mend));
     }
-    if !misses {
+    if as_injected {
         let told = format!(
             "every replica that asks has its sidecar, as the webhook injects it now: {injected}"
         );
