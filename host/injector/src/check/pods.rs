@@ -21,7 +21,7 @@ pub struct SeenPod {
     pub owner: Option<(String, String)>,
     /// Whether that is a StatefulSet, whose pods alone are injected.
     pub replica: bool,
-    /// What a Deployment adds to the name of its ReplicaSet.
+    /// What a Deployment adds to the name of its `ReplicaSet`.
     pub template_hash: Option<String>,
     /// Whether it is being deleted, or has ended.
     pub ending: bool,

@@ -138,8 +138,8 @@ fn run(case: &Path) -> Vec<String> {
     }
     if !outcome.warnings.is_empty() {
         let lines = outcome.warnings.iter();
-        let text: String = lines.map(|warning| format!("{warning}\n")).collect();
-        files.insert("warnings.txt", text);
+        let lines: Vec<String> = lines.map(ToString::to_string).collect();
+        files.insert("warnings.txt", lines.join("\n") + "\n");
     }
     for (file, content) in &files {
         wrong.extend(stored(&case.join(file), content).err());

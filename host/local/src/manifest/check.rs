@@ -274,7 +274,7 @@ fn below(value: &Value, mut findings: Vec<Finding>) -> Vec<Finding> {
     findings
 }
 
-/// The Secrets that profiles name and the manifests do not have, by the profiles' ConfigMaps.
+/// The Secrets that profiles name and the manifests do not have, by each profile's ConfigMap.
 pub fn missing_secrets(manifests: &Manifests) -> Vec<Finding> {
     let mut found = Vec::new();
     for ((namespace, _), bundle) in &manifests.config_maps {
