@@ -43,7 +43,7 @@ pub fn archive(image: &Image, layer: &Layer) -> (Digest, Vec<u8>) {
     }));
     let mut entry = descriptor(MANIFEST, &manifest);
     entry["annotations"] = json!({
-        "io.containerd.image.name": image.name,
+        "io.containerd.image.name": qualified(&image.name),
         "org.opencontainers.image.ref.name": tag(&image.name),
     });
     let index = bytes(&json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": [entry] }));
@@ -71,6 +71,15 @@ pub fn archive(image: &Image, layer: &Layer) -> (Digest, Vec<u8>) {
         append(&mut builder, EntryType::Regular, path, 0o644, content);
     }
     (Digest::of(&manifest), finish(builder))
+}
+
+/// The name with its registry, as a kubelet asks its runtime for it: a short name is one of Docker's.
+fn qualified(name: &str) -> String {
+    match name.split_once('/') {
+        None => format!("docker.io/library/{name}"),
+        Some((first, _)) if first == "localhost" || first.contains(['.', ':']) => name.to_owned(),
+        Some(_) => format!("docker.io/{name}"),
+    }
 }
 
 fn config(image: &Image, diff: &Digest) -> Value {
