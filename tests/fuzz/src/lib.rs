@@ -58,7 +58,11 @@ pub fn texts(injection: &Injection) -> BTreeSet<String> {
     let mut all = BTreeSet::new();
     let lists = [&injection.volumes, &injection.mounts, &injection.env];
     let one = injection.pre_stop.iter().chain([&injection.sidecar]);
-    lists.into_iter().flatten().chain(one).for_each(|value| collect(value, &mut all));
+    lists
+        .into_iter()
+        .flatten()
+        .chain(one)
+        .for_each(|value| collect(value, &mut all));
     all.extend(injection.annotations.iter().map(|(_, value)| value.clone()));
     all
 }
@@ -81,6 +85,7 @@ pub fn apply(pod: &Value, patch: &str) -> Value {
 pub fn taken_out(pod: &Value, operations: &[PatchOperation]) -> Value {
     let mut pod = pod.clone();
     json_patch::patch(&mut pod, operations).unwrap();
-    json_patch::patch(&mut pod, &uninject(&pod).unwrap()).unwrap();
+    let out = uninject(&pod).unwrap();
+    json_patch::patch(&mut pod, &out).unwrap();
     pod
 }
