@@ -53,6 +53,12 @@ pub struct StandIn {
     begun: Instant,
 }
 
+impl Default for StandIn {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl StandIn {
     /// Empty.
     pub fn new() -> Self {

@@ -215,4 +215,17 @@ mod tests {
     fn the_same_files_give_the_same_digest() {
         assert_eq!(example().0, example().0);
     }
+
+    #[test]
+    fn a_short_name_is_one_of_dockers_to_a_kubelet() {
+        for (name, asked) in [
+            ("outrigger:dev", "docker.io/library/outrigger:dev"),
+            ("agnesoft/agdb:1", "docker.io/agnesoft/agdb:1"),
+            ("localhost/outrigger:dev", "localhost/outrigger:dev"),
+            ("ghcr.io/a/b:1", "ghcr.io/a/b:1"),
+            ("registry:5000/b:1", "registry:5000/b:1"),
+        ] {
+            assert_eq!(qualified(name), asked);
+        }
+    }
 }
