@@ -3,6 +3,8 @@
 //! kube's client brings credentials and TLS. What it answers is read here, since its own reading has no
 //! limits and logs what it cannot read, Secrets included.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -26,6 +28,22 @@ const ERROR_BYTES: usize = 16 << 10;
 #[derive(Clone)]
 pub struct ApiServer {
     client: kube::Client,
+    counters: Arc<Counters>,
+}
+
+#[derive(Default)]
+struct Counters {
+    asked: AtomicU64,
+    answered: AtomicU64,
+}
+
+/// How many requests went out, watches included, and how many were answered, whatever the answer was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RequestCounts {
+    /// Sent, or tried to.
+    pub asked: u64,
+    /// Answered.
+    pub answered: u64,
 }
 
 impl std::fmt::Debug for ApiServer {
@@ -115,7 +133,18 @@ pub struct Answer<T> {
 impl ApiServer {
     /// By this client.
     pub fn new(client: kube::Client) -> Self {
-        Self { client }
+        Self {
+            client,
+            counters: Arc::default(),
+        }
+    }
+
+    /// How many requests went out so far by this and its clones.
+    pub fn requests(&self) -> RequestCounts {
+        RequestCounts {
+            asked: self.counters.asked.load(Ordering::Relaxed),
+            answered: self.counters.answered.load(Ordering::Relaxed),
+        }
     }
 
     /// One request, one object.
@@ -152,8 +181,10 @@ impl ApiServer {
     }
 
     async fn send(&self, request: Request<Vec<u8>>) -> Result<Response<Body>, ApiError> {
+        self.counters.asked.fetch_add(1, Ordering::Relaxed);
         let response = self.client.send(request.map(Body::from)).await;
         let response = response.map_err(|error| ApiError::Unreachable(Box::new(error)))?;
+        self.counters.answered.fetch_add(1, Ordering::Relaxed);
         if response.status().is_success() {
             return Ok(response);
         }
@@ -263,9 +294,13 @@ impl Pause {
         let longest =
             Duration::from_millis(500 << self.failures.min(6)).min(Duration::from_secs(30));
         self.failures += 1;
-        let mut chance = [0; 1];
-        // Without chance the pause is only more regular.
-        getrandom::fill(&mut chance).unwrap_or_default();
-        longest.mul_f64(1.0 - f64::from(chance[0]) / 512.0)
+        longest.mul_f64(1.0 - chance() / 2.0)
     }
+}
+
+/// A number from 0 to 1 by chance; without chance, 0: all is only more regular.
+pub(crate) fn chance() -> f64 {
+    let mut byte = [0; 1];
+    getrandom::fill(&mut byte).unwrap_or_default();
+    f64::from(byte[0]) / 255.0
 }

@@ -1,8 +1,8 @@
 //! Follows one kind of object: lists all of them, then watches what changes, for ever.
 //!
-//! A watch that has died without a word is the usual wound of such caches. Here the API server is asked
-//! to end each watch after [`WATCH_FOR`], and a watch that is silent for longer is given up; how long ago
-//! anything was heard is the sink's to show.
+//! A watch that has died without a word is the usual wound of such caches. Here a watch that says nothing
+//! for longer than [`SILENCE_MAX`] is given up, not even a bookmark; how long ago anything was heard is the
+//! sink's to show.
 
 use std::time::Duration;
 
@@ -14,14 +14,14 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
-use crate::client::{ApiError, ApiServer, Lines, Pause};
+use crate::client::{ApiError, ApiServer, Lines, Pause, chance};
 use crate::metadata::Metadata;
 
-/// After that the API server ends a watch by itself, in seconds.
-const WATCH_FOR: u32 = 120;
-/// A watch that says nothing for so long is dead: bookmarks come about every minute, and its own end
-/// after [`WATCH_FOR`] at the latest.
-const SILENCE_MAX: Duration = Duration::from_secs(WATCH_FOR as u64 + 20);
+/// A watch that says nothing for so long is dead: bookmarks come about every minute.
+const SILENCE_MAX: Duration = Duration::from_secs(140);
+
+/// After that the API server ends the watch of one object by itself, in seconds.
+const TOUCHED_FOR: u32 = 120;
 
 /// A watch that ends sooner is not begun again at once.
 const SHORT: Duration = Duration::from_secs(1);
@@ -39,6 +39,17 @@ pub struct Scope {
     pub fields: Option<String>,
     /// How many come in one answer: whole answers are in memory while they are read.
     pub page: u32,
+    /// After that the API server ends a watch by itself, and the next one begins where it ended. Shortened
+    /// by up to an eighth by chance, so that not all who began together come back together.
+    pub watch_for: Duration,
+}
+
+impl Scope {
+    /// How long the next watch lasts, in seconds.
+    fn watch_seconds(&self) -> u32 {
+        let seconds = self.watch_for.mul_f64(1.0 - chance() / 8.0).as_secs();
+        u32::try_from(seconds).unwrap_or(u32::MAX).max(1)
+    }
 }
 
 /// Takes what is followed.
@@ -166,7 +177,7 @@ async fn watched<S: Sink>(
     let params = WatchParams {
         label_selector: scope.labels.clone(),
         field_selector: scope.fields.clone(),
-        timeout: Some(WATCH_FOR),
+        timeout: Some(scope.watch_seconds()),
         ..WatchParams::default()
     };
     let request = Request::new(&scope.path)
@@ -235,7 +246,7 @@ async fn touches(
 ) -> Result<(), ApiError> {
     let params = WatchParams {
         field_selector: Some(format!("metadata.name={name}")),
-        timeout: Some(WATCH_FOR),
+        timeout: Some(TOUCHED_FOR),
         ..WatchParams::default()
     };
     // From any version on: the first line is the object as it is.

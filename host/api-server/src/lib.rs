@@ -18,9 +18,11 @@ mod metadata;
     reason = "all of this runs inside tests"
 )]
 pub mod stand_in;
+mod verbs;
 
-pub use client::{Answer, ApiError, ApiServer, Lines, Pause};
-pub use connect::{ConnectError, connect, server_version};
+pub use client::{Answer, ApiError, ApiServer, Lines, Pause, RequestCounts};
+pub use connect::{ConnectError, connect, connect_in_cluster, server_version};
 pub use events::{EventCounts, EventSender, EventSink, Notice, Reporter, events};
 pub use follow::{Scope, Sink, follow, touched};
 pub use metadata::Metadata;
+pub use verbs::micro_time;

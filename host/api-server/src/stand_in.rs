@@ -26,8 +26,43 @@ type Line = Result<String, std::convert::Infallible>;
 #[derive(Debug)]
 struct Watcher {
     path: String,
-    name: Option<String>,
+    selected: Selected,
     send: mpsc::UnboundedSender<Line>,
+}
+
+/// What of a collection is asked for: by name and by labels.
+#[derive(Debug, Default)]
+struct Selected {
+    name: Option<String>,
+    labels: Vec<(String, String)>,
+}
+
+impl Selected {
+    fn by(query: &BTreeMap<String, String>) -> Self {
+        let pairs = query
+            .get("labelSelector")
+            .map_or("", String::as_str)
+            .split(',')
+            .filter_map(|pair| pair.split_once('='));
+        Self {
+            name: query
+                .get("fieldSelector")
+                .and_then(|selector| selector.strip_prefix("metadata.name=").map(str::to_owned)),
+            labels: pairs
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .collect(),
+        }
+    }
+
+    fn holds(&self, path: &str, object: &Value) -> bool {
+        let labels = &object["metadata"]["labels"];
+        let named = |name: &String| path.ends_with(&format!("/{name}"));
+        self.name.as_ref().is_none_or(named)
+            && self
+                .labels
+                .iter()
+                .all(|(key, value)| labels[key] == value.as_str())
+    }
 }
 
 #[derive(Debug, Default)]
@@ -42,6 +77,12 @@ struct Inner {
     watchers: Vec<Watcher>,
     /// Answers to come instead of what would be answered, by the beginning of the path.
     refusals: Vec<(String, StatusCode)>,
+    /// Answers that stay until they are taken back, by the beginning of the path.
+    forbidden: Vec<String>,
+    /// Nothing is answered.
+    away: bool,
+    /// Watches that are open and hear nothing any more.
+    deaf: Vec<Watcher>,
     /// What was asked: method and path.
     asked: Vec<String>,
 }
@@ -103,6 +144,46 @@ impl StandIn {
             .push((path.to_owned(), status));
     }
 
+    /// Requests whose path begins so are answered with 403 from now on.
+    pub fn forbid(&self, path: &str) {
+        let mut inner = self.inner.lock().unwrap();
+        inner.forbidden.push(path.to_owned());
+        inner
+            .watchers
+            .retain(|watcher| !watcher.path.starts_with(path));
+    }
+
+    /// What was forbidden is allowed again.
+    pub fn allow(&self, path: &str) {
+        let mut inner = self.inner.lock().unwrap();
+        inner.forbidden.retain(|forbidden| forbidden != path);
+    }
+
+    /// It answers nothing from now on and all watches end, or it is back.
+    pub fn set_away(&self, away: bool) {
+        let mut inner = self.inner.lock().unwrap();
+        inner.away = away;
+        inner.watchers.clear();
+    }
+
+    /// All watches stay open and hear nothing any more, as behind a firewall that forgot them.
+    pub fn deafen(&self) {
+        let mut inner = self.inner.lock().unwrap();
+        let watchers = std::mem::take(&mut inner.watchers);
+        inner.deaf.extend(watchers);
+    }
+
+    /// Tells all watches that they are current, as is done about every minute.
+    pub fn bookmark(&self) {
+        let inner = self.inner.lock().unwrap();
+        let version = inner.version.to_string();
+        let line = json!({"type": "BOOKMARK", "object": {"kind": "Bookmark", "apiVersion": "v1", "metadata": {"resourceVersion": version}}});
+        for watcher in &inner.watchers {
+            // Whoever has gone meanwhile does not hear it.
+            drop(watcher.send.send(Ok(format!("{line}\n"))));
+        }
+    }
+
     /// Ends all watches; those that come back from before now are too old.
     pub fn forget(&self) {
         let mut inner = self.inner.lock().unwrap();
@@ -145,16 +226,17 @@ impl Inner {
     fn tell(&mut self, kind: &str, path: &str, object: &Value) {
         let event = json!({"type": kind, "object": object});
         let line = format!("{event}\n");
-        self.watchers
-            .retain(|watcher| !watcher.wants(path) || watcher.send.send(Ok(line.clone())).is_ok());
+        self.watchers.retain(|watcher| {
+            !watcher.wants(path, object) || watcher.send.send(Ok(line.clone())).is_ok()
+        });
         self.history.push((self.version, event, path.to_owned()));
     }
 
-    fn list(&self, collection: &str, page: usize, from: usize) -> Value {
+    fn list(&self, collection: &str, selected: &Selected, page: usize, from: usize) -> Value {
         let all: Vec<&Value> = self
             .objects
             .iter()
-            .filter(|(path, _)| within(collection, path))
+            .filter(|(path, object)| within(collection, path) && selected.holds(path, object))
             .map(|(_, object)| object)
             .collect();
         let items: Vec<&&Value> = all.iter().skip(from).take(page).collect();
@@ -166,11 +248,11 @@ impl Inner {
         json!({"metadata": {"resourceVersion": self.version.to_string(), "continue": more}, "items": items})
     }
 
-    fn watch(&mut self, collection: &str, name: Option<String>, since: u64) -> Body {
+    fn watch(&mut self, collection: &str, selected: Selected, since: u64) -> Body {
         let (send, receive) = mpsc::unbounded_channel();
         let watcher = Watcher {
             path: collection.to_owned(),
-            name,
+            selected,
             send,
         };
         if since != 0 && since < self.forgotten {
@@ -178,7 +260,7 @@ impl Inner {
             watcher.send.send(Ok(format!("{gone}\n"))).unwrap();
         } else {
             for (version, event, path) in &self.history {
-                if *version > since && watcher.wants(path) {
+                if *version > since && watcher.wants(path, &event["object"]) {
                     watcher.send.send(Ok(format!("{event}\n"))).unwrap();
                 }
             }
@@ -189,13 +271,16 @@ impl Inner {
 }
 
 impl Watcher {
-    fn wants(&self, path: &str) -> bool {
-        within(&self.path, path)
-            && self
-                .name
-                .as_ref()
-                .is_none_or(|name| path.ends_with(&format!("/{name}")))
+    fn wants(&self, path: &str, object: &Value) -> bool {
+        within(&self.path, path) && self.selected.holds(path, object)
     }
+}
+
+fn decoded(value: &str) -> String {
+    let plain = [("%3D", "="), ("%2F", "/"), ("%2C", ","), ("+", " ")];
+    plain.iter().fold(value.to_owned(), |text, (code, char)| {
+        text.replace(code, char)
+    })
 }
 
 /// Whether an object's path is in a collection's, of its namespace or of all.
@@ -214,7 +299,7 @@ async fn answer(State(stand_in): State<StandIn>, request: Request) -> Response {
         .unwrap_or_default()
         .split('&')
         .filter_map(|pair| pair.split_once('='))
-        .map(|(key, value)| (key.to_owned(), value.replace("%3D", "=").replace('+', " ")))
+        .map(|(key, value)| (key.to_owned(), decoded(value)))
         .collect();
     let body = http_body_util::BodyExt::collect(body)
         .await
@@ -225,6 +310,9 @@ async fn answer(State(stand_in): State<StandIn>, request: Request) -> Response {
         .unwrap()
         .strftime("%a, %d %b %Y %H:%M:%S GMT")
         .to_string();
+    if stand_in.inner.lock().unwrap().away {
+        return std::future::pending().await;
+    }
     let mut inner = stand_in.inner.lock().unwrap();
     let watch = query.get("watch").is_some_and(|watch| watch == "true");
     inner.asked.push(format!(
@@ -232,6 +320,10 @@ async fn answer(State(stand_in): State<StandIn>, request: Request) -> Response {
         if watch { "WATCH " } else { "" },
         parts.method
     ));
+    let is_forbidden = inner
+        .forbidden
+        .iter()
+        .any(|forbidden| path.starts_with(forbidden));
     let (status, body) = match inner
         .refusals
         .iter()
@@ -244,14 +336,14 @@ async fn answer(State(stand_in): State<StandIn>, request: Request) -> Response {
                 Body::from(json!({"message": "as the test says"}).to_string()),
             )
         }
+        None if is_forbidden => (
+            StatusCode::FORBIDDEN,
+            Body::from(json!({"message": "no role allows it"}).to_string()),
+        ),
         None if watch => {
-            let name = query
-                .get("fieldSelector")
-                .and_then(|selector| selector.strip_prefix("metadata.name=").map(str::to_owned));
-            (
-                StatusCode::OK,
-                inner.watch(&path, name, query["resourceVersion"].parse().unwrap()),
-            )
+            let selected = Selected::by(&query);
+            let since = query["resourceVersion"].parse().unwrap();
+            (StatusCode::OK, inner.watch(&path, selected, since))
         }
         None => {
             let (status, value) = inner.object(&parts.method, &path, &query, body);
@@ -281,16 +373,24 @@ impl Inner {
                 let from = query
                     .get("continue")
                     .map_or(0, |from| from.parse().unwrap());
+                let page = query["limit"].parse().unwrap();
                 (
                     StatusCode::OK,
-                    self.list(path, query["limit"].parse().unwrap(), from),
+                    self.list(path, &Selected::by(query), page, from),
                 )
             }
-            ("PATCH", Some(before)) => {
-                if body["metadata"]["resourceVersion"] != before["metadata"]["resourceVersion"] {
+            ("PATCH" | "PUT", Some(before)) => {
+                let differs = |field: &str| {
+                    let wanted = &body["metadata"][field];
+                    !wanted.is_null() && *wanted != before["metadata"][field]
+                };
+                if differs("resourceVersion") || differs("uid") {
                     return status(StatusCode::CONFLICT);
                 }
-                let after = merged(before, &body);
+                let after = match method.as_str() {
+                    "PUT" => body,
+                    _ => merged(before, &body),
+                };
                 (StatusCode::OK, self.put(path, after))
             }
             ("POST", _) => {

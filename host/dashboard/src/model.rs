@@ -29,6 +29,8 @@ pub struct Snapshot {
     pub profile: Profile,
     /// The plugin; none where the profile names none.
     pub plugin: Option<Plugin>,
+    /// What the API of the pod's cluster gives; none where the pod has no service account's token.
+    pub cluster: Option<Cluster>,
     /// The sidecar itself.
     pub sidecar: Sidecar,
 }
@@ -99,6 +101,25 @@ pub struct Peers {
     pub stale: Option<String>,
     /// The replicas in ordinal order, this one included.
     pub replicas: Vec<Replica>,
+}
+
+/// What the API of the pod's cluster gives.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct Cluster {
+    /// The EndpointSlices: `followed`, `stale`, `forbidden`, `unreachable`, or `unknown` where they are not
+    /// asked for.
+    pub endpoint_slices: String,
+    /// The `StatefulSet`, in the same words.
+    pub stateful_set: String,
+    /// The pod's label with its role, as it was written last.
+    pub role_label: Option<String>,
+    /// Why the label is not what it should be; none where it is.
+    pub role_label_problem: Option<String>,
+    /// Requests to the API server since the start, watches included.
+    pub requests: u64,
+    /// Those that were answered.
+    pub answered: u64,
 }
 
 /// The rendered files.

@@ -39,6 +39,7 @@ variables! {
     LISTEN = "OUTRIGGER_LISTEN", "the address of the pod-facing server; `[::]:7070` unless set";
     PRE_STOP_TOKEN = "OUTRIGGER_PRE_STOP_TOKEN", "what the workload's preStop hook must send as `Authorization: Bearer`";
     LOCAL = "OUTRIGGER_LOCAL", "set by `outrigger up`: the folder with `cluster.json` and `hub.sock`";
+    TERMINATION_LOG = "OUTRIGGER_TERMINATION_LOG", "the file that takes how the sidecar ended, where it exists; `/dev/termination-log` unless set, nowhere under `outrigger up`";
     LOG = "OUTRIGGER_LOG", "the log filter, such as `info` or `outrigger_sidecar=debug`; `info` unless set";
     LOG_FORMAT = "OUTRIGGER_LOG_FORMAT", "`json` or `text`; `text` on a terminal, `json` otherwise";
     OTLP_ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT", "where traces and metrics are exported to over OTLP/gRPC, such as `http://collector:4317`; nowhere unless set";

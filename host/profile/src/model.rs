@@ -186,8 +186,10 @@ pub struct Discovery {
 /// Which source is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DiscoverySource {
-    /// The best that is there.
+    /// EndpointSlices where the pod's service account may follow them, else DNS.
     Auto,
+    /// EndpointSlices of the governing Service, and nothing else.
+    EndpointSlices,
     /// DNS names of the governing Service.
     Dns,
     /// A list in the profile.

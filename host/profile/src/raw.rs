@@ -133,8 +133,10 @@ pub(crate) struct Discovery {
 #[serde(rename_all = "kebab-case")]
 #[schemars(inline)]
 pub(crate) enum DiscoverySource {
-    /// The best that is there.
+    /// EndpointSlices where the pod's service account may follow them, else DNS.
     Auto,
+    /// The EndpointSlices of the governing Service, and nothing else: for clusters whose Role allows it.
+    EndpointSlices,
     /// The DNS names of the governing Service.
     Dns,
     /// The list `peers`.

@@ -41,6 +41,9 @@ pub struct Config {
     pub pre_stop_token: Option<Token>,
     /// The folder with `cluster.json` and `hub.sock`, under `outrigger up`.
     pub local: Option<PathBuf>,
+    /// The file that takes how the sidecar ended; none under `outrigger up`, where the machine's own is
+    /// nobody's to write.
+    pub termination_log: Option<PathBuf>,
     /// The log filter.
     pub log_filter: String,
     /// How log lines look; none = text on a terminal, JSON otherwise.
@@ -166,6 +169,11 @@ impl Config {
         let local = reader
             .text(env::LOCAL)
             .map(|text| reader.absolute(env::LOCAL, text));
+        let termination_log = match (reader.text(env::TERMINATION_LOG), &local) {
+            (Some(text), _) => Some(reader.absolute(env::TERMINATION_LOG, text)),
+            (None, None) => Some(PathBuf::from("/dev/termination-log")),
+            (None, Some(_)) => None,
+        };
         let log_filter = reader.text(env::LOG).unwrap_or_else(|| "info".to_owned());
         let log_format = reader.optional(
             env::LOG_FORMAT,
@@ -224,6 +232,7 @@ impl Config {
             listen,
             pre_stop_token,
             local,
+            termination_log,
             log_filter,
             log_format,
             otlp_endpoint,

@@ -11,10 +11,10 @@ mod hub;
 mod shared_pid;
 
 pub use hub::HubControl;
-pub use shared_pid::NoControl;
+pub use shared_pid::PodControl;
 
 /// A way to act on the workload's process. What there is depends on where the sidecar runs:
-/// [`HubControl`] under `outrigger up`, [`NoControl`] in a pod.
+/// [`HubControl`] under `outrigger up`, [`PodControl`] in a pod.
 pub trait WorkloadControl: fmt::Debug + Send + Sync + 'static {
     /// Sends a signal to the workload's main process.
     fn signal(&self, signal: Signal) -> BoxFuture<'_, Result<(), ControlError>>;
@@ -72,6 +72,12 @@ pub enum ControlError {
         /// What the hub says.
         message: String,
     },
+    /// The Lease of turns cannot be written.
+    #[error("the Lease of turns to restart cannot be written: {reason}")]
+    Turn {
+        /// Why.
+        reason: String,
+    },
     /// The turn did not come.
     #[error("this replica's turn to restart did not come within {} s", .after.as_secs())]
     NoTurn {
@@ -84,7 +90,9 @@ impl ControlError {
     /// Whether it may go well another time, with nothing changed.
     pub fn is_passing(&self) -> bool {
         match self {
-            Self::Hub { .. } | Self::Refused { .. } | Self::NoTurn { .. } => true,
+            Self::Hub { .. } | Self::Refused { .. } | Self::Turn { .. } | Self::NoTurn { .. } => {
+                true
+            }
             Self::NotVisible { .. } | Self::Signal { .. } => false,
         }
     }
@@ -101,7 +109,7 @@ impl ControlError {
             Self::NoTurn { .. } => {
                 Some("look at the replicas before it: one of them does not become ready")
             }
-            Self::Hub { .. } | Self::Refused { .. } => None,
+            Self::Hub { .. } | Self::Refused { .. } | Self::Turn { .. } => None,
         }
     }
 }
@@ -128,7 +136,7 @@ pub struct TurnGuard {
 }
 
 /// A turn that somebody counts.
-trait HeldTurn: Send + Sync {
+pub(crate) trait HeldTurn: Send + Sync {
     fn give_back(self: Box<Self>) -> BoxFuture<'static, Result<(), ControlError>>;
     /// Gives back in the background.
     fn abandon(self: Box<Self>);
@@ -140,6 +148,14 @@ impl TurnGuard {
         Self {
             held: None,
             coordinated: false,
+        }
+    }
+
+    /// A turn that is counted.
+    pub(crate) fn held(held: Box<dyn HeldTurn>) -> Self {
+        Self {
+            held: Some(held),
+            coordinated: true,
         }
     }
 

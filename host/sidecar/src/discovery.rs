@@ -2,30 +2,34 @@
 //! reason of its coming on the timeline.
 
 mod answers;
+mod count;
 mod dns;
+mod fixed;
+mod followed;
 mod local;
+mod names;
 mod settle;
+mod slices;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
-use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use outrigger_peers::{Change, Identity, Ordinal, PeerSet, ReplicaName, Source, Staleness};
-use outrigger_profile::{Discovery, DiscoverySource, FixedPeer, Profile};
+use outrigger_peers::{Change, Identity, PeerSet, Staleness};
+use outrigger_profile::{Discovery, DiscoverySource, Profile};
 use outrigger_shutdown::Shutdown;
-use outrigger_telemetry::names;
+use outrigger_telemetry::names as metric_names;
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use self::answers::{Answer, Frontier, Reply};
-use self::dns::Dns;
+use self::count::Count;
 pub use self::dns::DnsServers;
-use self::settle::{Settle, is_complete};
-use crate::config::{Config, PodManagement};
+use self::followed::Looks;
+use self::settle::Settle;
+use crate::cluster::{Cluster, Known, ROLE_HINT};
+use crate::config::Config;
 use crate::metrics::Recorder;
 use crate::reload::{FolderWatch, Loaded};
 use crate::timeline::{Timeline, unix_ms};
@@ -44,6 +48,8 @@ pub struct DiscoverySetup {
     pub config: Arc<Config>,
     /// Which DNS servers are asked.
     pub servers: DnsServers,
+    /// The API of the pod's cluster, where the pod has a service account's token.
+    pub cluster: Option<Cluster>,
     /// Where look-ups that fail are counted.
     pub recorder: Recorder,
 }
@@ -84,11 +90,15 @@ pub async fn run(
     loop {
         let profile = Arc::clone(&loaded.borrow_and_update().profile);
         publisher.settle.set_hold(profile.discovery.settle);
-        publisher.warn_of_unknown_count(&setup.config, &profile.discovery);
+        publisher.warn_of_unknown_count(&setup, &profile.discovery);
         let (observed, observations) = mpsc::channel(1);
-        let memory = publisher.settle.standing().clone();
+        let observer = Observer {
+            observed,
+            memory: publisher.settle.standing().clone(),
+            timeline: publisher.timeline.clone(),
+        };
         tokio::select! {
-            () = observe(&setup, &profile, memory, observed) => {}
+            () = observe(&setup, &profile, observer) => {}
             () = publisher.follow(observations) => {}
             () = other_settings(&mut loaded, &profile.discovery) => {}
             () = shutdown.triggered() => return,
@@ -106,251 +116,96 @@ async fn other_settings(loaded: &mut watch::Receiver<Arc<Loaded>>, present: &Dis
 }
 
 /// Looks again and again, at whatever source the settings name.
-async fn observe(
-    setup: &DiscoverySetup,
-    profile: &Profile,
-    memory: PeerSet,
-    observed: mpsc::Sender<PeerSet>,
-) {
+async fn observe(setup: &DiscoverySetup, profile: &Profile, mut observer: Observer) {
     let settings = &profile.discovery;
     let identity = setup.config.identity_under(profile);
     match (&settings.source, &setup.config.local) {
         (DiscoverySource::Fixed(peers), _) => {
-            observe_fixed(setup, settings, identity, peers, memory, observed).await;
+            fixed::observe(setup, settings, identity, peers, &mut observer).await;
         }
-        (DiscoverySource::Auto, Some(folder)) => {
+        // The local mode's file is to it what slices are to a cluster.
+        (DiscoverySource::Auto | DiscoverySource::EndpointSlices, Some(folder)) => {
             let desired = settings.replicas;
-            observe_local(folder, identity, desired, memory, observed, &setup.recorder).await;
+            observe_local(folder, identity, desired, &mut observer, &setup.recorder).await;
         }
-        (DiscoverySource::Auto | DiscoverySource::Dns, _) => {
-            observe_dns(setup, settings, identity, memory, observed).await;
-        }
-    }
-}
-
-async fn observe_dns(
-    setup: &DiscoverySetup,
-    settings: &Discovery,
-    identity: Identity,
-    mut memory: PeerSet,
-    observed: mpsc::Sender<PeerSet>,
-) {
-    let mut client = Dns::new(setup.servers.clone(), false, setup.recorder.clone());
-    let mut look = DnsLook {
-        identity,
-        start: setup.config.start,
-        desired: settings.replicas.or(setup.config.desired),
-        pod_management: setup.config.pod_management,
-        port: settings.port.clone(),
-        seen: BTreeSet::new(),
-    };
-    loop {
-        let set = match client.refresh().await {
-            Ok(()) => look.round(&client, &memory).await,
-            Err(reason) => {
-                let labels = [("source", "dns"), ("kind", "no-server")];
-                setup.recorder.count(names::DISCOVERY_FAILURES, &labels);
-                stale(&memory, reason)
+        (source, _) => {
+            if let Some(cluster) = &setup.cluster {
+                cluster.forget();
             }
-        };
-        memory.clone_from(&set);
-        let complete = is_complete(&set) && set.stale.is_none();
-        if observed.send(set).await.is_err() {
-            return;
-        }
-        tokio::time::sleep(pause(settings.interval, complete)).await;
-    }
-}
-
-/// The questions of DNS discovery and who has been seen by them.
-#[derive(Debug)]
-struct DnsLook {
-    identity: Identity,
-    start: Ordinal,
-    desired: Option<u32>,
-    pod_management: PodManagement,
-    port: Option<String>,
-    seen: BTreeSet<Ordinal>,
-}
-
-impl DnsLook {
-    /// One round: the Service's records, then each ordinal that can exist; where replicas come in
-    /// order, the next one as soon as the one before it is seen.
-    async fn round(&mut self, client: &Dns, memory: &PeerSet) -> PeerSet {
-        let mut named = BTreeSet::new();
-        if let Some(port) = &self.port {
-            let service = format!("_{port}._tcp.{}.", self.identity.service_host());
-            let targets = client.targets(&service).await;
-            named.extend(targets.iter().filter_map(|target| self.ordinal_of(target)));
-        }
-        let service = client
-            .addresses([((), format!("{}.", self.identity.service_host()))])
-            .await;
-        let members: BTreeSet<IpAddr> = service
-            .iter()
-            .flat_map(|((), answer)| answer.addresses())
-            .collect();
-        let mut answers: BTreeMap<Ordinal, Answer> = BTreeMap::new();
-        let mut strangers = 0;
-        loop {
-            let frontier = Frontier {
-                start: self.start,
-                own: self.identity.ordinal,
-                desired: self.desired,
-                pod_management: self.pod_management,
-                seen: self.seen.clone(),
-                named: named.clone(),
-                strangers,
+            let count = Count::new(setup, settings);
+            let name = identity.stateful_set.clone();
+            let timeline = observer.timeline.clone();
+            let looked = async {
+                match (source, &setup.cluster) {
+                    (DiscoverySource::Dns, _) | (DiscoverySource::Auto, None) => {
+                        names::observe(setup, settings, identity, count, &mut observer).await;
+                    }
+                    (_, Some(cluster)) => {
+                        let looks = Looks {
+                            setup,
+                            settings,
+                            identity,
+                            cluster,
+                        };
+                        looks.observe(count, &mut observer).await;
+                    }
+                    (_, None) => observer.without_a_token().await,
+                }
             };
-            let next: Vec<_> = frontier
-                .ordinals()
-                .into_iter()
-                .filter(|ordinal| !answers.contains_key(ordinal))
-                .map(|ordinal| (ordinal, format!("{}.", self.identity.host_of(ordinal))))
-                .collect();
-            if next.is_empty() {
-                // Addresses of the Service that nobody so far has: somebody beyond may have them.
-                let found = unclaimed(&members, &answers);
-                if found <= strangers {
-                    break;
+            let followed = async {
+                match &setup.cluster {
+                    Some(cluster) => {
+                        tokio::join!(
+                            cluster.follow_stateful_set(&name),
+                            tell_of_count(cluster, settings, &timeline),
+                        );
+                    }
+                    None => pending().await,
                 }
-                strangers = found;
-                continue;
-            }
-            for (ordinal, answer) in client.addresses(next).await {
-                if answer.is_present() {
-                    self.seen.insert(ordinal);
-                }
-                answers.insert(ordinal, answer);
+            };
+            tokio::select! {
+                () = looked => {}
+                () = followed => {}
             }
         }
-        let gone: Vec<Ordinal> = answers
-            .iter()
-            .filter(|(ordinal, answer)| !answer.is_present() && !self.is_wanted(**ordinal))
-            .map(|(ordinal, _)| *ordinal)
-            .collect();
-        let set = answers::fold(self.expected(), memory, &answers, Source::Dns, unix_ms());
-        // A replica beyond the wanted ones whose name is gone is not asked for again.
-        for ordinal in gone {
-            if !set.replicas.contains_key(&ordinal) {
-                self.seen.remove(&ordinal);
-            }
-        }
-        set
-    }
-
-    /// Those who should exist: as many as wanted, or as far as anybody was seen.
-    fn expected(&self) -> PeerSet {
-        let desired = self.desired.unwrap_or_else(|| {
-            let last = self.seen.iter().next_back().map_or(0, |ordinal| ordinal.0);
-            let last = last.max(self.identity.ordinal.0);
-            last.saturating_sub(self.start.0).saturating_add(1)
-        });
-        PeerSet::expected(self.identity.clone(), self.start, desired)
-    }
-
-    fn is_wanted(&self, ordinal: Ordinal) -> bool {
-        self.desired.is_none_or(|desired| {
-            ordinal >= self.start && ordinal.0 < self.start.0.saturating_add(desired)
-        })
-    }
-
-    /// The ordinal of an SRV record's target, where it is one of this StatefulSet's pods.
-    fn ordinal_of(&self, target: &str) -> Option<Ordinal> {
-        let pod = target.strip_suffix(&format!(".{}", self.identity.service_host()))?;
-        let name: ReplicaName = pod.parse().ok()?;
-        (name.stateful_set == self.identity.stateful_set).then_some(name.ordinal)
     }
 }
 
-/// How many replicas the addresses may stand for that no answer holds. A replica has at most one
-/// address of each family in a Service's records, so the larger family counts.
-fn unclaimed(members: &BTreeSet<IpAddr>, answers: &BTreeMap<Ordinal, Answer>) -> u32 {
-    let claimed: BTreeSet<IpAddr> = answers.values().flat_map(Answer::addresses).collect();
-    let (v4, v6): (Vec<&IpAddr>, Vec<&IpAddr>) = members
-        .difference(&claimed)
-        .partition(|address| address.is_ipv4());
-    u32::try_from(v4.len().max(v6.len())).unwrap_or(u32::MAX)
-}
-
-async fn observe_fixed(
-    setup: &DiscoverySetup,
-    settings: &Discovery,
-    identity: Identity,
-    peers: &[FixedPeer],
-    mut memory: PeerSet,
-    observed: mpsc::Sender<PeerSet>,
-) {
-    let mut client = Dns::new(setup.servers.clone(), true, setup.recorder.clone());
-    let expected = fixed_set(&identity, setup.config.start, peers);
-    let by_ordinal = || {
-        peers
-            .iter()
-            .zip(setup.config.start.0..)
-            .map(|(peer, n)| (Ordinal(n), peer))
-    };
-    let names: Vec<(Ordinal, String)> = by_ordinal()
-        .filter(|(_, peer)| peer.address.is_none())
-        .map(|(ordinal, peer)| (ordinal, absolute(&peer.host)))
-        .collect();
-    loop {
-        let failed = if names.is_empty() {
-            None
-        } else {
-            client.refresh().await.err()
-        };
-        let mut answers: BTreeMap<Ordinal, Answer> = client
-            .addresses(names.iter().cloned())
-            .await
-            .into_iter()
-            .collect();
-        answers.extend(by_ordinal().filter_map(|(ordinal, peer)| {
-            let address = peer.address?;
-            let v4 = Reply::Addresses(vec![address]);
-            let v6 = Reply::Nothing;
-            Some((ordinal, Answer { v4, v6 }))
-        }));
-        let mut set = answers::fold(
-            expected.clone(),
-            &memory,
-            &answers,
-            Source::Fixed,
-            unix_ms(),
+/// Says once that nobody tells this pod of a scale.
+async fn tell_of_count(cluster: &Cluster, settings: &Discovery, timeline: &Timeline) {
+    let mut stateful_set = cluster.stateful_set();
+    let forbidden = stateful_set.wait_for(Known::is_forbidden).await.is_ok();
+    if forbidden && settings.replicas.is_none() {
+        let message = format!(
+            "this pod may not read its StatefulSet, how many replicas there should be is what its environment says: {ROLE_HINT}"
         );
-        if let (Some(reason), Some(stale)) = (failed, &mut set.stale) {
-            stale.reason = reason;
-        }
-        memory.clone_from(&set);
-        let complete = is_complete(&set) && set.stale.is_none();
-        if observed.send(set).await.is_err() {
-            return;
-        }
-        if names.is_empty() {
-            // Addresses never change without a new profile.
+        timeline.record("discovery", message, []);
+    }
+}
+
+/// Where observations go, and what was known before each.
+#[derive(Debug)]
+struct Observer {
+    observed: mpsc::Sender<PeerSet>,
+    memory: PeerSet,
+    timeline: Timeline,
+}
+
+impl Observer {
+    /// Hands one observation over. False when nobody takes any more.
+    async fn tell(&mut self, set: PeerSet) -> bool {
+        self.memory.clone_from(&set);
+        self.observed.send(set).await.is_ok()
+    }
+
+    /// Slices are demanded of a pod that cannot ask for them.
+    async fn without_a_token(&mut self) {
+        const WHY: &str = "`source: endpoint-slices` needs the token of a service account, and this pod has none: set `automountServiceAccountToken: true`, or `source: auto`";
+        self.timeline.record("discovery", WHY, []);
+        let set = stale(&self.memory, WHY.to_owned());
+        if self.tell(set).await {
             pending::<()>().await;
         }
-        tokio::time::sleep(pause(settings.interval, complete)).await;
-    }
-}
-
-/// The set of a fixed list: its hosts in the place of the names that a cluster would give.
-fn fixed_set(identity: &Identity, start: Ordinal, peers: &[FixedPeer]) -> PeerSet {
-    let desired = u32::try_from(peers.len()).unwrap_or(u32::MAX);
-    let mut set = PeerSet::expected(identity.clone(), start, desired);
-    for (peer, ordinal) in peers.iter().zip(start.0..) {
-        if let Some(replica) = set.replicas.get_mut(&Ordinal(ordinal)) {
-            replica.host.clone_from(&peer.host);
-        }
-    }
-    set
-}
-
-/// A name with dots is asked for as it stands; one without through the search list.
-fn absolute(host: &str) -> String {
-    if host.contains('.') && !host.ends_with('.') {
-        format!("{host}.")
-    } else {
-        host.to_owned()
     }
 }
 
@@ -358,8 +213,7 @@ async fn observe_local(
     folder: &Path,
     identity: Identity,
     desired: Option<u32>,
-    mut memory: PeerSet,
-    observed: mpsc::Sender<PeerSet>,
+    observer: &mut Observer,
     recorder: &Recorder,
 ) {
     let mut watch = FolderWatch::new();
@@ -369,12 +223,11 @@ async fn observe_local(
             Ok(file) => local::view(&file, identity.clone(), desired, unix_ms()),
             Err(error) => {
                 let labels = [("source", "local"), ("kind", "unreadable")];
-                recorder.count(names::DISCOVERY_FAILURES, &labels);
-                stale(&memory, chain(&error))
+                recorder.count(metric_names::DISCOVERY_FAILURES, &labels);
+                stale(&observer.memory, chain(&error))
             }
         };
-        memory.clone_from(&set);
-        if observed.send(set).await.is_err() {
+        if !observer.tell(set).await {
             return;
         }
         // Either way it is read again; which of the two it was does not matter.
@@ -437,10 +290,12 @@ impl Publisher {
     }
 
     /// A count that nobody tells is guessed from who is seen, which is too small while replicas start.
-    fn warn_of_unknown_count(&self, config: &Config, settings: &Discovery) {
+    fn warn_of_unknown_count(&self, setup: &DiscoverySetup, settings: &Discovery) {
+        let config = &setup.config;
         let told = fixed_count(settings).or(config.desired).is_some();
-        let by_file = settings.source == DiscoverySource::Auto && config.local.is_some();
-        if !told && !by_file {
+        let by_file = settings.source != DiscoverySource::Dns && config.local.is_some();
+        // Where there is a cluster to ask, what it says about the StatefulSet is told.
+        if !told && !by_file && setup.cluster.is_none() {
             let message = "nobody tells how many replicas there should be, those that are seen count: set `spec.discovery.replicas`, or OUTRIGGER_REPLICAS for the sidecar";
             self.timeline.record("discovery", message, []);
         }

@@ -182,6 +182,7 @@ impl Channels {
             health: self.health.subscribe(),
             phase: self.phase.subscribe(),
             plugin,
+            cluster: None,
             timeline: self.timeline.clone(),
         }
     }

@@ -1,6 +1,7 @@
 //! The runtime beside each replica.
 
 pub mod admin;
+pub mod cluster;
 pub mod config;
 pub mod control;
 pub mod discovery;
@@ -16,6 +17,7 @@ pub mod rooms;
 pub mod secrets;
 mod sidecar;
 pub mod template;
+mod termination;
 pub mod timeline;
 pub mod transport;
 pub mod trial;

@@ -78,6 +78,8 @@ struct Inner {
     tasks: Tasks,
     /// The drain that is under way or done; none while the replica may serve.
     drain: Mutex<Option<watch::Receiver<Option<Arc<DrainOutcome>>>>>,
+    /// The step of the drain that is under way.
+    step: Mutex<Option<&'static str>>,
     restarts: restart::Restarts,
     /// Whether somebody wants this replica to end: a drain for that is not undone by a restart.
     leaving: watch::Sender<bool>,
@@ -103,6 +105,7 @@ impl Lifecycle {
                 phase: watch::Sender::new(Phase::Starting),
                 tasks,
                 drain: Mutex::new(None),
+                step: Mutex::new(None),
                 restarts: restart::Restarts::default(),
                 leaving: watch::Sender::new(false),
                 started: watch::Sender::new(false),
@@ -179,6 +182,11 @@ impl Lifecycle {
         Some(self.drain(self.likely_reason(), After::Stop).await)
     }
 
+    /// The step of the drain that is under way now.
+    pub fn drain_step(&self) -> Option<&'static str> {
+        *lock(&self.inner.step)
+    }
+
     /// The sidecar is ending: no probe counts any more.
     pub fn stopping(&self) {
         self.inner.advance(PhaseEvent::Stopping);
@@ -236,7 +244,7 @@ impl Lifecycle {
         });
         let inner = Arc::clone(&self.inner);
         self.inner.tasks.spawn_short("drain", async move {
-            let outcome = drain::run(&inner.setup, &profile, reason, deadline).await;
+            let outcome = drain::run(&inner, &profile, reason, deadline).await;
             let result = if outcome.complete {
                 "complete"
             } else {

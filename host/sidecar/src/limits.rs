@@ -17,6 +17,13 @@ pub const DNS_TIMEOUT: Duration = Duration::from_secs(2);
 /// How many addresses of one replica are kept; dual-stack pods have two.
 pub const ADDRESSES_MAX: usize = 8;
 
+/// How many objects of one kind are followed: a Service of 1000 replicas has ten EndpointSlices of each
+/// family, more while they are moved.
+pub const OBJECTS_MAX: usize = 256;
+
+/// How many endpoints of one slice are kept: the API server takes no more.
+pub const ENDPOINTS_MAX: usize = 1000;
+
 /// The most that `cluster.json` of the local mode may hold: 1000 replicas of 400 bytes, twice.
 pub const CLUSTER_FILE_BYTES_MAX: u64 = 1024 * 1024;
 

@@ -12,6 +12,7 @@ use outrigger_shutdown::Shutdown;
 use outrigger_telemetry::{BuildInfo, OtlpMetrics, names};
 use tokio::time::Instant;
 
+use crate::cluster::Cluster;
 use crate::rooms::Rooms;
 use crate::timeline::unix_ms;
 
@@ -193,6 +194,7 @@ impl Inner {
             build: BuildInfo::current(),
             peers: &Arc::clone(&setup.rooms.peers.borrow()),
             files: &Arc::clone(&setup.rooms.files.borrow()),
+            requests: setup.rooms.cluster.as_ref().map(Cluster::requests),
             health: &health,
             seen: &seen,
             plugin: info.as_ref(),

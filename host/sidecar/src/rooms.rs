@@ -5,6 +5,7 @@ use std::sync::Arc;
 use outrigger_peers::PeerSet;
 use tokio::sync::watch;
 
+use crate::cluster::Cluster;
 use crate::health::HealthReport;
 use crate::lifecycle::Phase;
 use crate::metrics::Derives;
@@ -29,6 +30,8 @@ pub struct Rooms {
     pub phase: watch::Receiver<Phase>,
     /// The plugin; none where the profile names none.
     pub plugin: Option<Arc<dyn Derives>>,
+    /// The API of the pod's cluster; none where the pod has no token.
+    pub cluster: Option<Cluster>,
     /// The record.
     pub timeline: Timeline,
 }

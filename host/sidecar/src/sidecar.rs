@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use outrigger_api_server::ApiServer;
 use outrigger_plugin_host::{
     BoxFuture, BuiltinPlugin, Compiler, HostConfig, HostError, Plugin, PluginHost, StateOpenError,
     StateStore, Transport,
@@ -17,8 +18,9 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::admin::{Admin, AdminError, AdminSetup, Commands, StatusSource};
+use crate::cluster::Cluster;
 use crate::config::Config;
-use crate::control::{HubControl, NoControl, WorkloadControl};
+use crate::control::{HubControl, PodControl, WorkloadControl};
 use crate::discovery::{self, DiscoverySetup, DnsServers};
 use crate::files::FilesError;
 use crate::health::{self, HealthSetup, Verdicts};
@@ -30,6 +32,7 @@ use crate::secrets::SecretFolder;
 use crate::template::{
     PodSeeds, RenderHandle, RenderInputs, RenderTask, RenderTools, TemplatePlugin, WorkloadActions,
 };
+use crate::termination::{self, Drained};
 use crate::timeline::Timeline;
 use crate::transport::HttpTransport;
 use crate::trial::Vitals;
@@ -50,6 +53,8 @@ pub struct SidecarSetup {
     pub log: LogHandle,
     /// Where metrics are exported to besides `/metrics`.
     pub otlp: Option<OtlpMetrics>,
+    /// The way to the API server of the pod's cluster; none where the pod has no service account's token.
+    pub api: Option<ApiServer>,
 }
 
 /// The sidecar could not start.
@@ -100,6 +105,7 @@ pub struct Sidecar {
     lifecycle: Lifecycle,
     timeline: Timeline,
     grace_period: Duration,
+    termination_log: Option<PathBuf>,
 }
 
 impl fmt::Debug for Sidecar {
@@ -116,6 +122,14 @@ impl Sidecar {
     /// # Errors
     /// Everything that is wrong with the profile at once, or the first thing that could not be done.
     pub async fn start(setup: SidecarSetup) -> Result<Self, SidecarError> {
+        let termination_log = setup.config.termination_log.clone();
+        Self::build(setup).await.inspect_err(|error| {
+            let text = format!("the sidecar cannot start: {}", discovery::chain(error));
+            termination::write(termination_log.as_deref(), &text);
+        })
+    }
+
+    async fn build(setup: SidecarSetup) -> Result<Self, SidecarError> {
         let born = Instant::now();
         let config = Arc::new(setup.config);
         make_folder(&config.dirs.state)?;
@@ -128,6 +142,10 @@ impl Sidecar {
             [],
         );
 
+        let recorder = Recorder::new();
+        let cluster = setup
+            .api
+            .map(|api| Cluster::new(api, &config.identity, recorder.clone()));
         let first = reload::load(&config.dirs.profile, 1)?;
         let first = Arc::new(first);
         let profile = Arc::clone(&first.profile);
@@ -152,14 +170,16 @@ impl Sidecar {
             dropped_lines: Arc::default(),
         };
         let plugin = load_plugin(&loader, &first, &timeline).await?;
-        let recorder = Recorder::new();
         let timed = plugin
             .clone()
             .map(|plugin| Timed::new(plugin, recorder.clone()));
 
-        let control: Arc<dyn WorkloadControl> = match &config.local {
-            Some(local) => Arc::new(HubControl::new(local, config.identity.pod(), tasks.clone())),
-            None => Arc::new(NoControl::default()),
+        let control: Arc<dyn WorkloadControl> = if let Some(local) = &config.local {
+            Arc::new(HubControl::new(local, config.identity.pod(), tasks.clone()))
+        } else {
+            let turns = |cluster: &Cluster| cluster.turns(timeline.clone(), tasks.clone());
+            let container = profile.workload.container.clone();
+            Arc::new(PodControl::new(container, cluster.as_ref().map(turns)))
         };
         let (health_sender, health) = watch::channel(Arc::new(health::initial()));
         let lifecycle = Lifecycle::new(
@@ -195,6 +215,11 @@ impl Sidecar {
             loaded_sender,
         );
         let (role_sender, role) = watch::channel(None);
+        // Nobody but a plugin says a role.
+        if let Some(cluster) = cluster.as_ref().filter(|_| plugin.is_some()) {
+            let phase = lifecycle.phase();
+            cluster.publish_role(role.clone(), phase, timeline.clone(), &tasks);
+        }
         let seeds = PodSeeds::new(&config.volumes).map_err(SidecarError::Random)?;
         let (render, files, render_handle) = RenderTask::new(
             RenderTools {
@@ -230,6 +255,7 @@ impl Sidecar {
             health: health.clone(),
             phase: lifecycle.phase(),
             plugin: derives,
+            cluster: cluster.clone(),
             timeline: timeline.clone(),
         };
         let metrics = Metrics::new(MetricsSetup {
@@ -269,6 +295,7 @@ impl Sidecar {
                 DiscoverySetup {
                     config: Arc::clone(&config),
                     servers: DnsServers::default(),
+                    cluster,
                     recorder: recorder.clone(),
                 },
                 loaded.clone(),
@@ -304,17 +331,18 @@ impl Sidecar {
             lifecycle,
             timeline,
             grace_period: config.grace_period,
+            termination_log: config.termination_log.clone(),
         })
     }
 
     /// Runs until SIGTERM or SIGINT, then takes the replica out of service and ends. A second signal
     /// ends at once. A task that fails ends the sidecar too: the kubelet starts it anew, and the
-    /// workload goes on meanwhile.
+    /// workload goes on meanwhile. The last entry of the timeline tells how the end went, and so does
+    /// the container's termination message.
     pub async fn run(self, mut signals: Signals) -> Ended {
         let signal = tokio::select! {
             fault = self.tasks.fault() => {
-                self.timeline.record("stop", format!("the sidecar ends: {fault}"), []);
-                self.timeline.flush();
+                self.last_word(&format!("the sidecar ends: {fault}"));
                 return Ended::Fault(fault.to_string());
             }
             signal = signals.next() => signal,
@@ -322,25 +350,26 @@ impl Sidecar {
         self.timeline
             .record("stop", format!("{signal}: the sidecar ends"), []);
         let deadline = Deadline::after(self.grace_period);
-        tokio::select! {
-            outcome = self.lifecycle.drain_before_end() => drop(outcome),
-            again = signals.next() => {
-                self.timeline.record("stop", format!("{again} again: the drain is cut off"), []);
-            }
-        }
+        let (outcome, again) = tokio::select! {
+            outcome = self.lifecycle.drain_before_end() => (outcome, false),
+            _ = signals.next() => (None, true),
+        };
+        let drained = match &outcome {
+            _ if again => Drained::CutOff(self.lifecycle.drain_step()),
+            Some(outcome) => Drained::Ended(outcome),
+            None => Drained::Needless,
+        };
         self.lifecycle.stopping();
         self.shutdown.trigger(signal.to_string());
         let left = self.tasks.finish(deadline.at_most(END_WITHIN)).await;
-        if !left.is_empty() {
-            let names = left.join(", ");
-            self.timeline.record(
-                "stop",
-                format!("these tasks did not end in time: {names}"),
-                [],
-            );
-        }
-        self.timeline.flush();
+        self.last_word(&termination::told(&signal.to_string(), &drained, &left));
         Ended::InOrder(left)
+    }
+
+    fn last_word(&self, text: &str) {
+        self.timeline.record("stop", text, []);
+        termination::write(self.termination_log.as_deref(), text);
+        self.timeline.flush();
     }
 }
 

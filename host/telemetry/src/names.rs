@@ -18,6 +18,13 @@ pub const DISCOVERY_STALE_SECONDS: &str = "outrigger_discovery_stale_seconds";
 /// Look-ups of replicas that failed, by source and kind.
 pub const DISCOVERY_FAILURES: &str = "outrigger_discovery_failures";
 
+/// Where the replicas are known from, as the label of a constant 1.
+pub const DISCOVERY_SOURCE: &str = "outrigger_discovery_source";
+/// Requests to the API server, by whether they were answered.
+pub const API_REQUESTS: &str = "outrigger_api_requests";
+/// Writes of the pod's label with its role, by result: `done`, `forbidden`, `failed`, `invalid`.
+pub const ROLE_LABEL_WRITES: &str = "outrigger_role_label_writes";
+
 /// Renders by result: `committed`, `unchanged`, `refused`.
 pub const RENDERS: &str = "outrigger_renders";
 /// When a set of files was last put in place.
@@ -143,6 +150,7 @@ pub fn help(name: &str) -> &'static str {
         TRIALS => "Changes that were on trial, by what and result",
         PLUGIN_SWAPS => "Changes of the plugin by result",
         DISCOVERY_FAILURES => "Look-ups of replicas that failed, by source and kind",
+        ROLE_LABEL_WRITES => "Writes of the pod's label with its role, by result",
         DERIVE_FAILURES => "Series of the plugin that could not be shown, by problem",
         HTTP_REJECTED => "Connections that were turned away at the limit",
         _ => "",

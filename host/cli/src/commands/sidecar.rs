@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::io::IsTerminal as _;
 use std::time::Duration;
 
+use outrigger_api_server::ApiServer;
 use outrigger_plugin_host::Compiler;
 use outrigger_profile::env::{EnvVar, LOG, OTLP_ENDPOINT};
 use outrigger_profile::{Finding, Findings};
@@ -34,12 +35,18 @@ pub(crate) fn run() -> Result<Exit, Failure> {
 async fn sidecar(config: Config) -> Result<Exit, Failure> {
     let telemetry = telemetry(&config)?;
     let signals = outrigger_shutdown::signals()?;
+    // `up` has no API server, wherever it runs.
+    let api = match config.local {
+        Some(_) => None,
+        None => api_server(),
+    };
     let setup = SidecarSetup {
         config,
         builtins: BUILTINS,
         compiler: compiler()?,
         log: telemetry.log(),
         otlp: telemetry.metrics(),
+        api,
     };
     let exit = match Sidecar::start(setup).await {
         Ok(sidecar) => match sidecar.run(signals).await {
@@ -55,6 +62,15 @@ async fn sidecar(config: Config) -> Result<Exit, Failure> {
     };
     telemetry.shutdown(FLUSH_WITHIN).await;
     exit
+}
+
+/// By the pod's service account; a sidecar does its work without one too.
+fn api_server() -> Option<ApiServer> {
+    outrigger_api_server::connect_in_cluster().unwrap_or_else(|error| {
+        let cause = std::error::Error::source(&error).map(ToString::to_string);
+        tracing::warn!(%error, cause, "The API server is not asked for anything");
+        None
+    })
 }
 
 fn telemetry(config: &Config) -> Result<Telemetry, Failure> {

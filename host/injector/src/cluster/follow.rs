@@ -1,9 +1,14 @@
 //! Keeps a store current with one kind of object of all namespaces.
 
+use std::time::Duration;
+
 use outrigger_api_server::{ApiError, ApiServer, Metadata, Scope, Sink};
 use serde::de::DeserializeOwned;
 
 use super::store::Store;
+
+/// How long one watch lasts. There are few webhooks, and what they know decides over pods.
+const WATCH_FOR: Duration = Duration::from_mins(2);
 
 /// A kind of object, and what is kept of one.
 pub(crate) trait Kind: Send + Sync + 'static {
@@ -74,6 +79,7 @@ pub(crate) async fn follow<K: Kind>(api: &ApiServer, store: &Store<K::Facts>) {
         labels: K::LABELS.map(str::to_owned),
         fields: None,
         page: K::PAGE,
+        watch_for: WATCH_FOR,
     };
     outrigger_api_server::follow(api, &scope, &Filling::<K>(store)).await;
 }

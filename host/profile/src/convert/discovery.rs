@@ -66,10 +66,10 @@ impl Convert {
                         "add `source: fixed`, or remove the list",
                     );
                 }
-                if other == raw::DiscoverySource::Dns {
-                    DiscoverySource::Dns
-                } else {
-                    DiscoverySource::Auto
+                match other {
+                    raw::DiscoverySource::Dns => DiscoverySource::Dns,
+                    raw::DiscoverySource::EndpointSlices => DiscoverySource::EndpointSlices,
+                    _ => DiscoverySource::Auto,
                 }
             }
         };

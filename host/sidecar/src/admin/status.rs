@@ -9,6 +9,7 @@ use outrigger_shutdown::Tasks;
 use outrigger_telemetry::BuildInfo;
 use tokio::time::Instant;
 
+use crate::cluster::Cluster;
 use crate::health::ProbeReport;
 use crate::metrics::Derives;
 use crate::reload::{Loaded, Refusal};
@@ -59,6 +60,7 @@ impl StatusSource {
                 .plugin
                 .as_ref()
                 .and_then(|plugin| self::plugin(&**plugin, reload.plugin.as_ref())),
+            cluster: self.rooms.cluster.as_ref().map(cluster),
             sidecar: model::Sidecar {
                 version: build.version.to_owned(),
                 revision: build.revision.to_owned(),
@@ -110,6 +112,19 @@ fn view(peers: &PeerSet) -> model::Peers {
         confirmed_unix_ms: peers.confirmed_unix_ms,
         stale: peers.stale.as_ref().map(|stale| stale.reason.clone()),
         replicas: peers.replicas.values().cloned().collect(),
+    }
+}
+
+fn cluster(cluster: &Cluster) -> model::Cluster {
+    let label = cluster.role_label().borrow().clone();
+    let requests = cluster.requests();
+    model::Cluster {
+        endpoint_slices: cluster.slices().borrow().standing().to_owned(),
+        stateful_set: cluster.stateful_set().borrow().standing().to_owned(),
+        role_label: label.written.flatten(),
+        role_label_problem: label.problem,
+        requests: requests.asked,
+        answered: requests.answered,
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::Instant;
 
 use super::*;
-use crate::control::NoControl;
+use crate::control::PodControl;
 use crate::fixture::Channels;
 use crate::health::ProbeReport;
 use crate::lifecycle::LifecycleSetup;
@@ -52,7 +52,7 @@ async fn pod() -> Pod {
             workload_host: "127.0.0.1".into(),
             grace_period: Duration::from_secs(30),
             plugin: None,
-            control: Arc::new(NoControl::new()),
+            control: Arc::new(PodControl::new("db", None)),
             loaded: channels.loaded.subscribe(),
             peers: channels.peers.subscribe(),
             health: channels.health.subscribe(),

@@ -145,10 +145,7 @@ impl WorkloadControl for HubControl {
     ) -> BoxFuture<'a, Result<TurnGuard, ControlError>> {
         Box::pin(async move {
             // Made first: when this wait is cancelled or given up, its drop leaves the queue.
-            let guard = TurnGuard {
-                held: Some(Box::new(Turn(Arc::clone(&self.hub)))),
-                coordinated: true,
-            };
+            let guard = TurnGuard::held(Box::new(Turn(Arc::clone(&self.hub))));
             let began = Instant::now();
             let body = json!({"reason": reason});
             let mut waiting_for = Value::Null;

@@ -1,42 +1,48 @@
-//! Control in a pod, where nobody helps: signals reach the workload only where the pod shares one
-//! process namespace.
+//! Control in a pod: signals reach the workload only where the pod shares one process namespace, and
+//! turns are counted only where the pod may use Leases.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use nix::sys::signal::{Signal as Unix, kill};
 use nix::unistd::Pid;
 use outrigger_plugin_host::BoxFuture;
 use outrigger_profile::Signal;
+use outrigger_profile::layout::WORKLOAD_VARIABLE;
 
 use super::{ControlError, TurnGuard, WorkloadControl, signal_name};
+use crate::cluster::LeaseTurns;
 
 /// How many processes are looked at: the kernel's own default for one namespace.
 const PROCESSES_MAX: usize = 32 * 1024;
 
-/// No coordinator. Signals are sent to the workload's main process where it can be seen, which is
-/// with `shareProcessNamespace: true`; every turn is granted.
+/// How much of a process's variables is read: what the kernel lets a process start with.
+const ENVIRON_BYTES_MAX: u64 = 2 * 1024 * 1024;
+
+/// Signals are sent to the workload's main process where it can be seen, which is with
+/// `shareProcessNamespace: true`. Without an API server every turn is granted.
 #[derive(Debug, Clone)]
-pub struct NoControl {
+pub struct PodControl {
     proc: PathBuf,
+    /// The workload's container.
+    container: String,
+    turns: Option<LeaseTurns>,
 }
 
-impl Default for NoControl {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl NoControl {
-    /// Looks for the workload in `/proc`.
-    pub fn new() -> Self {
+impl PodControl {
+    /// Looks for the workload, which is this container, in `/proc`.
+    pub fn new(container: impl Into<String>, turns: Option<LeaseTurns>) -> Self {
         Self {
             proc: PathBuf::from("/proc"),
+            container: container.into(),
+            turns,
         }
     }
 
     fn send(&self, signal: Signal) -> Result<(), ControlError> {
         let own = i32::try_from(std::process::id()).unwrap_or(i32::MAX);
-        let pid = workload(&self.proc, own)?;
+        let pid = workload(&self.proc, own, &self.container)?;
         let unix = match signal {
             Signal::Hup => Unix::SIGHUP,
             Signal::Int => Unix::SIGINT,
@@ -53,7 +59,7 @@ impl NoControl {
     }
 }
 
-impl WorkloadControl for NoControl {
+impl WorkloadControl for PodControl {
     fn signal(&self, signal: Signal) -> BoxFuture<'_, Result<(), ControlError>> {
         Box::pin(async move { self.send(signal) })
     }
@@ -67,14 +73,20 @@ impl WorkloadControl for NoControl {
         &'a self,
         _reason: &'a str,
     ) -> BoxFuture<'a, Result<TurnGuard, ControlError>> {
-        Box::pin(async { Ok(TurnGuard::uncoordinated()) })
+        Box::pin(async {
+            match &self.turns {
+                Some(turns) => turns.acquire().await,
+                None => Ok(TurnGuard::uncoordinated()),
+            }
+        })
     }
 }
 
 /// The workload's main process. In a pod with one process namespace, process 1 is the pod's `pause`
-/// and each container's main process has no parent that can be seen. Nothing is signalled unless
-/// all of that is so and one process alone is left.
-fn workload(proc: &Path, own: i32) -> Result<i32, ControlError> {
+/// and each container's main process has no parent that can be seen. Among several, the variable that the
+/// injector gives the workload's container tells which it is, where it can be read, which takes the same
+/// user id. Nothing is signalled unless all of that is so and one process alone is left.
+fn workload(proc: &Path, own: i32, container: &str) -> Result<i32, ControlError> {
     let not_visible = |reason: String| ControlError::NotVisible { reason };
     match process(proc, 1) {
         Some(first) if first.name == "pause" => {}
@@ -94,6 +106,16 @@ fn workload(proc: &Path, own: i32) -> Result<i32, ControlError> {
         .filter(|pid| process(proc, *pid).is_some_and(|process| process.parent == 0))
         .collect();
     mains.sort_unstable();
+    if mains.len() > 1 {
+        let marked: Vec<i32> = mains
+            .iter()
+            .copied()
+            .filter(|pid| is_marked(proc, *pid, container))
+            .collect();
+        if !marked.is_empty() {
+            mains = marked;
+        }
+    }
     match mains[..] {
         [pid] => Ok(pid),
         [] => Err(not_visible("no other container has a process".to_owned())),
@@ -102,6 +124,21 @@ fn workload(proc: &Path, own: i32) -> Result<i32, ControlError> {
             mains.len()
         ))),
     }
+}
+
+/// Whether a process was started with the variable that marks the workload's container.
+fn is_marked(proc: &Path, pid: i32, container: &str) -> bool {
+    let mark = format!("{WORKLOAD_VARIABLE}={container}");
+    let Ok(file) = File::open(proc.join(pid.to_string()).join("environ")) else {
+        return false;
+    };
+    let mut variables = Vec::new();
+    // What is cut off is not found, and then nothing is guessed.
+    let read = file.take(ENVIRON_BYTES_MAX).read_to_end(&mut variables);
+    read.is_ok()
+        && variables
+            .split(|byte| *byte == 0)
+            .any(|variable| variable == mark.as_bytes())
 }
 
 /// The topmost process above this one that can be seen.
@@ -136,6 +173,13 @@ mod tests {
     use super::*;
 
     fn found(processes: &[(i32, &str, i32)]) -> Result<i32, String> {
+        found_among(processes, &[])
+    }
+
+    fn found_among(
+        processes: &[(i32, &str, i32)],
+        variables: &[(i32, &str)],
+    ) -> Result<i32, String> {
         let folder = tempfile::tempdir().unwrap();
         for (pid, name, parent) in processes {
             let own = folder.path().join(pid.to_string());
@@ -143,7 +187,11 @@ mod tests {
             let stat = format!("{pid} ({name}) S {parent} 1 1 0 -1");
             std::fs::write(own.join("stat"), stat).unwrap();
         }
-        workload(folder.path(), 21).map_err(|error| error.to_string())
+        for (pid, variables) in variables {
+            let environ = folder.path().join(pid.to_string()).join("environ");
+            std::fs::write(environ, variables).unwrap();
+        }
+        workload(folder.path(), 21, "db").map_err(|error| error.to_string())
     }
 
     #[test]
@@ -180,5 +228,27 @@ mod tests {
         ])
         .unwrap_err();
         assert!(error.contains("2 other containers"), "{error}");
+    }
+
+    #[test]
+    fn among_several_containers_the_marked_one_is_the_workload() {
+        let pod = [
+            (1, "pause", 0),
+            (7, "proxy", 0),
+            (8, "db", 0),
+            (9, "other", 0),
+            (21, "outrigger", 0),
+        ];
+        let marked = |one: &'static str| {
+            [
+                (7, "PATH=/bin\0OUTRIGGER_WORKLOAD=dbx\0"),
+                (8, one),
+                (9, "X=OUTRIGGER_WORKLOAD=db\0"),
+            ]
+        };
+        let pid = found_among(&pod, &marked("A=1\0OUTRIGGER_WORKLOAD=db\0B=2\0"));
+        assert_eq!(pid, Ok(8));
+        let error = found_among(&pod, &marked("A=1\0")).unwrap_err();
+        assert!(error.contains("3 other containers"), "{error}");
     }
 }

@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::alive::{self, Alive};
-use super::{Drains, LifecycleSetup};
+use super::{Drains, Inner, LifecycleSetup, RESERVE, lock};
 use crate::control::signal_name;
 use crate::transport::{authority, exchange_status, method};
 
@@ -38,6 +38,8 @@ pub struct DrainOutcome {
     pub steps: Vec<DrainStep>,
     /// All of it, in milliseconds.
     pub took_ms: u64,
+    /// What sets its end: `grace-period`, or `drain.timeout` where that is shorter.
+    pub limit: &'static str,
 }
 
 #[expect(
@@ -55,6 +57,7 @@ impl DrainOutcome {
             complete: false,
             steps: Vec::new(),
             took_ms: 0,
+            limit: GRACE_PERIOD,
         }
     }
 }
@@ -98,7 +101,11 @@ impl StepResult {
     }
 }
 
+/// What limits a drain unless the profile does.
+const GRACE_PERIOD: &str = "grace-period";
+
 struct Drain<'a> {
+    inner: &'a Inner,
     setup: &'a LifecycleSetup,
     reason: DrainReason,
     deadline: Deadline,
@@ -108,12 +115,14 @@ struct Drain<'a> {
 
 /// Runs every step. The replica is unready already.
 pub(super) async fn run(
-    setup: &LifecycleSetup,
+    inner: &Inner,
     profile: &Profile,
     reason: DrainReason,
     deadline: Deadline,
 ) -> DrainOutcome {
+    let setup = &inner.setup;
     let mut drain = Drain {
+        inner,
         setup,
         reason,
         deadline,
@@ -128,19 +137,30 @@ pub(super) async fn run(
             ("deadline-ms", millis(deadline.remaining()).into()),
         ],
     );
+    drain.begins("notice");
     drain.notice(profile.drain.notice).await;
     for request in &profile.drain.http {
+        drain.begins("http");
         drain.http(request).await;
     }
     if let Some(plugin) = &setup.plugin {
+        drain.begins("plugin");
         drain.plugin(&**plugin).await;
     }
+    drain.begins("signal");
     drain.signal(profile).await;
+    *lock(&inner.step) = None;
+    let is_profiles = profile.drain.timeout < setup.grace_period.saturating_sub(RESERVE);
     let outcome = DrainOutcome {
         reason,
         complete: drain.complete,
         steps: drain.steps,
         took_ms: millis(deadline.elapsed()),
+        limit: if is_profiles {
+            "drain.timeout"
+        } else {
+            GRACE_PERIOD
+        },
     };
     let message = if outcome.complete {
         "the drain is done"
@@ -159,6 +179,10 @@ pub(super) async fn run(
 }
 
 impl Drain<'_> {
+    fn begins(&self, step: &'static str) {
+        *lock(&self.inner.step) = Some(step);
+    }
+
     fn step(
         &mut self,
         step: &'static str,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use outrigger_api_server::RequestCounts;
 use outrigger_peers::{PeerSet, Phase as PeerPhase};
 use outrigger_plugin_host::PluginInfo;
 use outrigger_telemetry::{BuildInfo, names};
@@ -23,6 +24,8 @@ pub struct View<'a> {
     pub peers: &'a PeerSet,
     /// The rendered files.
     pub files: &'a FilesState,
+    /// Requests to the API server; none where there is none.
+    pub requests: Option<RequestCounts>,
     /// How the replica is.
     pub health: &'a HealthReport,
     /// Reasons and roles that were there before.
@@ -136,7 +139,7 @@ fn discovery(view: &View<'_>) -> Vec<Family> {
     let stale = set.stale.as_ref().map_or(0.0, |stale| {
         seconds(view.unix_ms.saturating_sub(stale.since_unix_ms))
     });
-    vec![
+    let mut families = vec![
         phases,
         gauge(
             names::PEERS_DESIRED,
@@ -153,7 +156,25 @@ fn discovery(view: &View<'_>) -> Vec<Family> {
             "For how long look-ups have failed, 0 while they work",
             stale,
         ),
-    ]
+        Family::new(
+            names::DISCOVERY_SOURCE,
+            Kind::Gauge,
+            "Where the replicas are known from",
+        )
+        .with(&[("source", set.source.as_str())], 1.0),
+    ];
+    if let Some(requests) = view.requests {
+        let mut family = Family::new(
+            names::API_REQUESTS,
+            Kind::Counter,
+            "Requests to the API server, watches included",
+        );
+        let unanswered = requests.asked.saturating_sub(requests.answered);
+        family.push(&[("result", "answered")], as_f64(requests.answered));
+        family.push(&[("result", "unanswered")], as_f64(unanswered));
+        families.push(family);
+    }
+    families
 }
 
 fn files(view: &View<'_>) -> Vec<Family> {

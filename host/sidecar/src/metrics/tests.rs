@@ -1,5 +1,6 @@
 use std::collections::VecDeque;
 
+use outrigger_api_server::RequestCounts;
 use outrigger_peers::{Ordinal, Phase as PeerPhase, Staleness};
 use outrigger_plugin_host::{BatchBuilder, CodeOrigin, FunctionInfo, MetricKind};
 use outrigger_profile::Profile;
@@ -102,6 +103,10 @@ fn our_own_exposition_is_as_it_was() {
             optimized: false,
         },
         peers: &peers(),
+        requests: Some(RequestCounts {
+            asked: 9,
+            answered: 8,
+        }),
         files: &state,
         health: &health(),
         seen: &seen,

@@ -67,6 +67,7 @@ fn start(variables: &[(&str, &str)], servers: DnsServers, loaded: Arc<Loaded>) -
     let setup = DiscoverySetup {
         config,
         servers,
+        cluster: None,
         recorder: recorder.clone(),
     };
     let mut tasks = JoinSet::new();

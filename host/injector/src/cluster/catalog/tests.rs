@@ -21,7 +21,7 @@ fn stateful_set(stand_in: &StandIn, name: &str, uid: &str, replicas: u32) {
 }
 
 fn config_map(stand_in: &StandIn, name: &str, data: &Value) {
-    let object = json!({"metadata": {"namespace": "db", "name": name}, "data": data});
+    let object = json!({"metadata": {"namespace": "db", "name": name, "labels": {"outrigger.dev/profile": "true"}}, "data": data});
     stand_in.put(&format!("/api/v1/namespaces/db/configmaps/{name}"), object);
 }
 
