@@ -13,20 +13,44 @@ pub struct Builtin {
     pub files: &'static [(&'static str, &'static str)],
 }
 
+/// The files of a folder of `builtin/`.
+macro_rules! files {
+    ($folder:literal: $($file:literal),+) => {
+        &[$(($file, include_str!(concat!("../builtin/", $folder, "/", $file)))),+]
+    };
+}
+
 /// All of them, by name.
-pub const BUILTINS: &[Builtin] = &[Builtin {
-    name: "agdb",
-    files: &[
-        (
-            "outrigger.yaml",
-            include_str!("../builtin/agdb/outrigger.yaml"),
-        ),
-        (
-            "agdb_server.yaml",
-            include_str!("../builtin/agdb/agdb_server.yaml"),
-        ),
-    ],
-}];
+pub const BUILTINS: &[Builtin] = &[
+    Builtin {
+        name: "agdb",
+        files: files!("agdb": "outrigger.yaml", "agdb_server.yaml"),
+    },
+    Builtin {
+        name: "aistore-proxy",
+        files: files!("aistore-proxy": "outrigger.yaml", "ais_local.json", "ais.json"),
+    },
+    Builtin {
+        name: "aistore-target",
+        files: files!("aistore-target": "outrigger.yaml", "ais_local.json", "ais.json"),
+    },
+    Builtin {
+        name: "oxia-coordinator",
+        files: files!("oxia-coordinator": "outrigger.yaml", "cluster.yaml", "coordinator.yaml"),
+    },
+    Builtin {
+        name: "oxia-server",
+        files: files!("oxia-server": "outrigger.yaml", "dataserver.yaml"),
+    },
+    Builtin {
+        name: "piko",
+        files: files!("piko": "outrigger.yaml", "server.yaml"),
+    },
+    Builtin {
+        name: "tag",
+        files: files!("tag": "outrigger.yaml"),
+    },
+];
 
 /// What stands before a built-in profile's name where a profile is named.
 pub const BUILTIN_PREFIX: &str = "builtin:";
@@ -80,7 +104,9 @@ mod tests {
         let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
         for builtin in BUILTINS {
             for (name, text) in builtin.files {
-                let example = std::fs::read_to_string(examples.join(builtin.name).join(name));
+                // `oxia-server` is the part `server` of the example `oxia`.
+                let folder = builtin.name.replacen('-', "/", 1);
+                let example = std::fs::read_to_string(examples.join(folder).join(name));
                 assert_eq!(example.unwrap(), *text, "{}/{name}", builtin.name);
             }
         }
@@ -89,6 +115,7 @@ mod tests {
     #[test]
     fn an_unknown_name_is_answered_with_those_that_there_are() {
         assert_eq!(no_builtin_hint("agbd"), "did you mean `agdb`?");
-        assert_eq!(no_builtin_hint("postgres"), "there are agdb");
+        let hint = no_builtin_hint("postgres");
+        assert!(hint.starts_with("there are agdb, "), "{hint}");
     }
 }

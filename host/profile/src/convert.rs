@@ -17,8 +17,8 @@ use std::time::Duration;
 use crate::document::path;
 use crate::structure::cut;
 use crate::{
-    EnvValue, Finding, Method, Profile, SecretSource, Signal, Start, WaitFor, Workload, defaults,
-    did_you_mean, parse_span, raw, show_span,
+    EnvValue, Finding, Method, Plugin, Profile, SecretSource, Signal, Start, WaitFor, Workload,
+    defaults, did_you_mean, parse_span, raw, show_span,
 };
 
 /// Converts, and tells everything that is wrong. Findings have paths and no lines yet.
@@ -43,6 +43,7 @@ pub(crate) fn convert(root: raw::Root, declared: Declared) -> (Profile, Vec<Find
     convert.secrets = convert.secrets(spec.secrets);
     let plugin = spec.plugin.map(|plugin| convert.plugin(plugin));
     let discovery = convert.discovery(spec.discovery.unwrap_or_default());
+    let settings = convert.settings(spec.settings.unwrap_or_default(), plugin.as_ref());
     let files = convert.files(spec.files.unwrap_or_default(), plugin.is_some());
     let env = convert.env(spec.env.unwrap_or_default());
     let start = convert.start(&spec.start.unwrap_or_default());
@@ -55,6 +56,7 @@ pub(crate) fn convert(root: raw::Root, declared: Declared) -> (Profile, Vec<Find
         workload,
         plugin,
         discovery,
+        settings,
         files,
         env,
         secrets: convert.secrets,
@@ -320,6 +322,25 @@ impl Convert {
             .collect()
     }
 
+    /// Templates see the plugin's settings under the same name, so that none may stand in both.
+    fn settings(
+        &mut self,
+        settings: BTreeMap<String, serde_json::Value>,
+        plugin: Option<&Plugin>,
+    ) -> BTreeMap<String, serde_json::Value> {
+        let plugins = plugin.map(|plugin| &plugin.settings);
+        for name in settings.keys() {
+            if plugins.is_some_and(|plugins| plugins.contains_key(name)) {
+                self.error(
+                    path::key("spec.settings", name),
+                    format!("`{}` is one of the plugin's settings too", cut(name)),
+                    "remove one of the two: templates see both as `settings`",
+                );
+            }
+        }
+        settings
+    }
+
     fn start(&mut self, start: &raw::Start) -> Start {
         let range = (Duration::from_secs(1), Duration::from_hours(1));
         Start {
@@ -334,6 +355,7 @@ impl Convert {
                 raw::WaitFor::Own => WaitFor::Own,
                 raw::WaitFor::Majority => WaitFor::Majority,
                 raw::WaitFor::All => WaitFor::All,
+                raw::WaitFor::Earlier => WaitFor::Earlier,
             },
         }
     }

@@ -19,6 +19,8 @@ pub struct Profile {
     pub plugin: Option<Plugin>,
     /// How peers are found.
     pub discovery: Discovery,
+    /// Values of its own for templates; none has the name of one of the plugin's settings.
+    pub settings: BTreeMap<String, serde_json::Value>,
     /// The files that are rendered: one set, put in place as one.
     pub files: Vec<File>,
     /// Environment variables that are rendered for the workload, by name.
@@ -356,6 +358,8 @@ pub enum WaitFor {
     Majority,
     /// Every replica's.
     All,
+    /// Its own and those of all that start no later, by the StatefulSet's pod management.
+    Earlier,
 }
 
 /// The probes.
@@ -471,6 +475,15 @@ pub struct DrainRequest {
 }
 
 impl Profile {
+    /// What templates see as `settings`: the profile's own and the plugin's.
+    pub fn template_settings(&self) -> BTreeMap<String, serde_json::Value> {
+        let mut settings = self.settings.clone();
+        if let Some(plugin) = &self.plugin {
+            settings.extend(plugin.settings.clone());
+        }
+        settings
+    }
+
     /// The folders of all rendered files, sorted, each once. The folder with index `i` is the one
     /// that is mounted in the workload as `dirs/<i>`.
     pub fn file_dirs(&self) -> Vec<PathBuf> {

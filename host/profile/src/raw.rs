@@ -77,6 +77,8 @@ pub(crate) struct Spec {
     pub plugin: Option<Plugin>,
     /// How peers are found.
     pub discovery: Option<Discovery>,
+    /// Values of the profile's own, which templates see as `settings` beside those of the plugin.
+    pub settings: Option<BTreeMap<String, serde_json::Value>>,
     /// The files that are rendered: one set, put in place as one.
     pub files: Option<Vec<File>>,
     /// Environment variables of the workload, each a Jinja template by the variable's name.
@@ -197,6 +199,9 @@ pub(crate) enum WaitFor {
     Majority,
     /// Every replica's.
     All,
+    /// Its own and those of all that start no later: every replica's where they start together, those
+    /// before it where they start one after the other (`OrderedReady`).
+    Earlier,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]

@@ -59,6 +59,7 @@ pub(crate) fn loaded() -> Loaded {
             interval: Duration::from_secs(5),
             replicas: None,
         },
+        settings: BTreeMap::new(),
         files: Vec::new(),
         env: BTreeMap::new(),
         secrets: BTreeMap::new(),

@@ -191,6 +191,29 @@ fn what_is_right_is_checked_without_errors() {
 }
 
 #[test]
+fn the_examples_of_the_workloads_are_right_and_get_the_sidecar_without_a_warning() {
+    for (example, sets) in [("aistore", 2), ("oxia", 2), ("piko", 1), ("tag", 1)] {
+        let folder = format!("examples/{example}");
+        for command in ["check", "inject"] {
+            let output = outrigger(&[command, "-f", &folder], "");
+            let told = text(&output.stderr);
+            assert_eq!(output.status.code(), Some(0), "{command} {example}: {told}");
+            // Offline nobody knows the cluster's version.
+            let known = "they need Kubernetes 1.35 or newer";
+            let warnings = told.lines().filter(|line| line.starts_with("warning:"));
+            let others: Vec<&str> = warnings.filter(|line| !line.ends_with(known)).collect();
+            assert_eq!(others, Vec::<&str>::new(), "{command} {example}");
+            let injected = told.matches("the sidecar is put in").count();
+            assert_eq!(
+                injected,
+                if command == "inject" { sets } else { 0 },
+                "{told}"
+            );
+        }
+    }
+}
+
+#[test]
 fn everything_that_is_wrong_is_told_at_once_where_it_stands() {
     let folder = tempfile::tempdir().unwrap();
     let profile = read("examples/agdb/outrigger.yaml").replace("  drain:", "  drian:");

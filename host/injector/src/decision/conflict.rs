@@ -190,25 +190,46 @@ fn read_only(pod: Pod<'_>, mount: &Value, name: &str) -> bool {
             .is_some_and(|volume| kinds.iter().any(|kind| volume.get(kind).is_some()))
 }
 
+/// How many variables a refusal names.
+const TAKEN_SHOWN: usize = 20;
+
 /// A variable that is set twice has the later value, which would be ours.
 fn variables(fitting: &Fitting<'_>) -> Result<(), Denial> {
-    for name in fitting.profile.env.keys() {
-        let Some(theirs) = fitting.workload.variable(name) else {
-            continue;
-        };
-        if fitting.subject.status.is_some() && is_rendered(theirs) {
-            continue;
-        }
-        return Err(Denial::new(
-            DenyCode::VariableTaken,
-            format!(
-                "the container {} sets {name}, which the profile renders too",
-                fitting.container
-            ),
-            "remove it from one of the two",
-        ));
+    let ours = |theirs: &Value| fitting.subject.status.is_some() && is_rendered(theirs);
+    let twice = |name: &&String| {
+        fitting
+            .workload
+            .variable(name)
+            .is_some_and(|one| !ours(one))
+    };
+    let taken: Vec<&str> = fitting
+        .profile
+        .env
+        .keys()
+        .filter(twice)
+        .map(String::as_str)
+        .collect();
+    if taken.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    let hint = match taken.len() {
+        1 => "remove it from one of the two",
+        _ => "remove each from one of the two",
+    };
+    // As many as a message has room for; the next attempt tells the rest.
+    let shown = taken.get(..TAKEN_SHOWN).unwrap_or(&taken).join(", ");
+    let more = match taken.len().saturating_sub(TAKEN_SHOWN) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    Err(Denial::new(
+        DenyCode::VariableTaken,
+        format!(
+            "the container {} sets {shown}{more}, which the profile renders too",
+            fitting.container
+        ),
+        hint,
+    ))
 }
 
 /// Whether a variable comes from the rendered files.

@@ -54,7 +54,8 @@ fn needs(profile: &Profile) -> Needs {
         (WaitFor::Majority | WaitFor::All, _) => {
             Needs::Others("spec.start.wait-for holds a replica until others have names")
         }
-        (WaitFor::Own, _) => Needs::Own,
+        // Of the others it waits for those alone that are there before it.
+        (WaitFor::Own | WaitFor::Earlier, _) => Needs::Own,
         (WaitFor::Nobody, Some(PluginSource::File { .. })) => Needs::Unknown,
         (WaitFor::Nobody, _) => Needs::Nobody,
     }

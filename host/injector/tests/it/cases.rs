@@ -9,6 +9,7 @@ use outrigger_injector::facts::{
 };
 use outrigger_injector::{FixedEntropy, Operation, Outcome, Owner, Request, Settings, decide};
 use outrigger_profile::ByteSize;
+use outrigger_profile::builtin::BUILTINS;
 use serde_json::{Value, json};
 
 use crate::here;
@@ -99,7 +100,7 @@ impl World {
         }
     }
 
-    /// The same with the profiles of `tests/profiles` and that of the agdb example, read once.
+    /// The same with the profiles of `tests/profiles` and those of the examples, read once.
     pub(crate) fn with_profiles(mut self) -> Self {
         static PROFILES: LazyLock<BTreeMap<String, Arc<ProfileEntry>>> = LazyLock::new(profiles);
         self.profiles.clone_from(&PROFILES);
@@ -129,10 +130,12 @@ fn profiles() -> BTreeMap<String, Arc<ProfileEntry>> {
             .collect();
         profiles.insert(name.clone(), Arc::new(profile(&name, &files)));
     }
-    let example =
-        ["outrigger.yaml", "agdb_server.yaml"].map(|name| here("../../examples/agdb").join(name));
-    let name = "agdb-outrigger";
-    profiles.insert(name.to_owned(), Arc::new(profile(name, &example)));
+    // What the examples have as ConfigMaps.
+    for builtin in BUILTINS {
+        let name = format!("{}-outrigger", builtin.name);
+        let entry = ProfileEntry::read(&name, builtin.files.iter().copied(), []);
+        profiles.insert(name, Arc::new(entry));
+    }
     profiles
 }
 

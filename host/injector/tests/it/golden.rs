@@ -45,10 +45,24 @@ fn every_refusal_has_a_case() {
 }
 
 #[test]
-fn the_agdb_case_is_a_pod_of_the_example() {
-    let pod = yaml::read(&here("tests/golden/agdb/pod.yaml"));
-    let example = yaml::read(&here("../../examples/agdb/statefulset.yaml"));
-    let template = &example["spec"]["template"];
+fn the_cases_of_the_workloads_are_pods_of_the_examples() {
+    for (case, example) in [
+        ("agdb", "agdb/statefulset.yaml"),
+        ("piko", "piko/statefulset.yaml"),
+        ("tag", "tag/statefulset.yaml"),
+        ("oxia-server", "oxia/server/statefulset.yaml"),
+        ("oxia-coordinator", "oxia/coordinator/statefulset.yaml"),
+        ("aistore-proxy", "aistore/proxy/statefulset.yaml"),
+        ("aistore-target", "aistore/target/statefulset.yaml"),
+    ] {
+        let pod = yaml::read(&here("tests/golden").join(case).join("pod.yaml"));
+        let example = yaml::read(&here("../../examples").join(example));
+        is_of(&pod, &example["spec"]["template"]);
+    }
+}
+
+/// What a template says, its pod has: the API server fills in the rest.
+fn is_of(pod: &Value, template: &Value) {
     for place in ["/metadata/labels", "/metadata/annotations"] {
         for (key, value) in template.pointer(place).unwrap().as_object().unwrap() {
             assert_eq!(&pod.pointer(place).unwrap()[key], value, "{place}/{key}");
@@ -60,20 +74,28 @@ fn the_agdb_case_is_a_pod_of_the_example() {
     ] {
         assert_eq!(pod.pointer(place), template.pointer(place), "{place}");
     }
-    assert_eq!(pod_security::restricted(&pod), Vec::<String>::new());
-    let both = |place: &str| {
-        let all = |root: &Value| root.pointer(place).unwrap().as_array().unwrap().clone();
-        (all(&pod), all(template))
-    };
+    assert_eq!(pod_security::restricted(pod), Vec::<String>::new());
     for place in [
         "/spec/containers/0/volumeMounts",
         "/spec/containers/0/ports",
+        "/spec/containers/0/env",
         "/spec/volumes",
     ] {
-        let (there, wanted) = both(place);
-        for item in wanted {
-            let found = there.iter().any(|one| one["name"] == item["name"]);
+        let there = pod.pointer(place).and_then(Value::as_array);
+        let wanted = template.pointer(place).and_then(Value::as_array);
+        for item in wanted.into_iter().flatten() {
+            let mut there = there.into_iter().flatten();
+            let found = there.any(|one| one["name"] == item["name"]);
             assert!(found, "{place}: {item}");
+        }
+    }
+    for place in [
+        "/spec/containers/0/image",
+        "/spec/containers/0/args",
+        "/spec/terminationGracePeriodSeconds",
+    ] {
+        if let Some(wanted) = template.pointer(place) {
+            assert_eq!(pod.pointer(place), Some(wanted), "{place}");
         }
     }
 }

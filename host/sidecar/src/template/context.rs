@@ -23,7 +23,7 @@ pub struct Context {
     pub volumes: BTreeMap<String, VolumeFacts>,
     /// Environment variables.
     pub env: BTreeMap<String, String>,
-    /// The plugin's settings of the profile.
+    /// The settings of the profile, its own and the plugin's.
     pub settings: BTreeMap<String, Json>,
     /// The Secrets of the profile.
     pub secrets: Arc<Secrets>,

@@ -28,6 +28,8 @@ pub(super) fn add(environment: &mut Environment<'_>, seeds: &Arc<dyn Seeds>) {
     // It would show the Secrets.
     environment.remove_global("debug");
 
+    environment.add_function("refuse", |why: String| Err::<Value, _>(refused(&why)));
+
     let per_start = Arc::clone(seeds);
     let named = Arc::clone(seeds);
     environment.add_function("new_per_start", move |len: usize| {
@@ -65,8 +67,16 @@ pub(super) const NAMES: [&str; 10] = [
     "urls",
 ];
 
+/// What a reason begins with that a template gave to `refuse`.
+pub(super) const REFUSED: &str = "the template refuses: ";
+
 fn fault(problem: impl Into<String>) -> Error {
     Error::new(ErrorKind::InvalidOperation, problem.into())
+}
+
+/// `refuse("fewer servers than copies")`: the render fails, with this as its reason.
+fn refused(why: &str) -> Error {
+    fault(format!("{REFUSED}{why}"))
 }
 
 /// `"400Gi" | bytes`: a quantity, or a number of bytes, as a number.

@@ -4,6 +4,8 @@ use outrigger_peers::{PeerSet, Replica};
 use outrigger_plugin_host::Plan;
 use outrigger_profile::WaitFor;
 
+use crate::config::PodManagement;
+
 /// Whether the workload may start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Gate {
@@ -20,8 +22,13 @@ impl Gate {
     }
 }
 
-/// The gate once the files are in place. `plan` is the plugin's.
-pub(super) fn judge(set: &PeerSet, wait_for: WaitFor, plan: Option<&Plan>) -> Gate {
+/// The gate once the files are in place. `order` is that in which replicas start, `plan` the plugin's.
+pub(super) fn judge(
+    set: &PeerSet,
+    wait_for: WaitFor,
+    order: PodManagement,
+    plan: Option<&Plan>,
+) -> Gate {
     if let Some(plan) = plan
         && !plan.may_start
     {
@@ -40,6 +47,19 @@ pub(super) fn judge(set: &PeerSet, wait_for: WaitFor, plan: Option<&Plan>) -> Ga
             .filter(is_missing)
             .map(|replica| replica.name.as_str())
             .collect(),
+        WaitFor::Earlier => {
+            let own = set.own();
+            let is_earlier = |replica: &&Replica| {
+                order == PodManagement::Parallel || replica.ordinal < own.ordinal
+            };
+            set.wanted()
+                .filter(is_earlier)
+                .filter(|replica| replica.ordinal != own.ordinal)
+                .chain([own])
+                .filter(is_missing)
+                .map(|replica| replica.name.as_str())
+                .collect()
+        }
     };
     let there = set.wanted().count().saturating_sub(missing.len());
     let enough = match wait_for {
@@ -85,22 +105,41 @@ mod tests {
 
     #[test]
     fn names_are_waited_for_as_the_profile_says() {
-        for (wait_for, present, open) in [
-            (WaitFor::Nobody, &[][..], true),
-            (WaitFor::Own, &[1, 2][..], false),
-            (WaitFor::Own, &[0][..], true),
-            (WaitFor::Majority, &[0][..], false),
-            (WaitFor::Majority, &[0, 2][..], true),
-            (WaitFor::All, &[0, 2][..], false),
-            (WaitFor::All, &[0, 1, 2][..], true),
+        use PodManagement::{OrderedReady, Parallel};
+        for (wait_for, order, present, open) in [
+            (WaitFor::Nobody, Parallel, &[][..], true),
+            (WaitFor::Own, Parallel, &[1, 2][..], false),
+            (WaitFor::Own, Parallel, &[0][..], true),
+            (WaitFor::Majority, Parallel, &[0][..], false),
+            (WaitFor::Majority, Parallel, &[0, 2][..], true),
+            (WaitFor::All, Parallel, &[0, 2][..], false),
+            (WaitFor::All, Parallel, &[0, 1, 2][..], true),
+            (WaitFor::Earlier, Parallel, &[0, 2][..], false),
+            (WaitFor::Earlier, Parallel, &[0, 1, 2][..], true),
+            (WaitFor::Earlier, OrderedReady, &[2][..], false),
+            (WaitFor::Earlier, OrderedReady, &[0][..], true),
         ] {
-            let gate = judge(&set(present), wait_for, None);
-            assert_eq!(gate.is_ready(), open, "{wait_for:?} {present:?}");
+            let gate = judge(&set(present), wait_for, order, None);
+            assert_eq!(gate.is_ready(), open, "{wait_for:?} {order:?} {present:?}");
         }
         assert_eq!(
-            judge(&set(&[0]), WaitFor::All, None),
+            judge(&set(&[0]), WaitFor::All, PodManagement::Parallel, None),
             Gate::Waiting("these names do not resolve yet: db-1, db-2".into())
         );
+    }
+
+    #[test]
+    fn a_replica_that_starts_later_waits_for_those_before_it() {
+        let mut last = set(&[2]);
+        last.identity.ordinal = Ordinal(2);
+        let gate = |set| judge(set, WaitFor::Earlier, PodManagement::OrderedReady, None);
+        assert_eq!(
+            gate(&last),
+            Gate::Waiting("these names do not resolve yet: db-0, db-1".into())
+        );
+        let mut middle = set(&[0, 1]);
+        middle.identity.ordinal = Ordinal(1);
+        assert!(gate(&middle).is_ready());
     }
 
     #[test]
@@ -112,7 +151,12 @@ mod tests {
             reason: "the data folder is another replica's".into(),
         };
         assert_eq!(
-            judge(&set(&[0, 1, 2]), WaitFor::Nobody, Some(&plan)),
+            judge(
+                &set(&[0, 1, 2]),
+                WaitFor::Nobody,
+                PodManagement::Parallel,
+                Some(&plan)
+            ),
             Gate::Waiting(
                 "the plugin holds the start: the data folder is another replica's".into()
             )

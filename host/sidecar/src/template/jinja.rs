@@ -137,6 +137,12 @@ impl<'a> Jinja<'a> {
                 ),
                 Some("split the file".to_owned()),
             ),
+            _ if detail.starts_with(filters::REFUSED) => (
+                detail.to_owned(),
+                Some(
+                    "change what the template looks at, such as the profile's settings".to_owned(),
+                ),
+            ),
             kind if detail.is_empty() => (kind.to_string(), None),
             kind => (format!("{kind}: {detail}"), None),
         }

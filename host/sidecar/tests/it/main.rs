@@ -5,5 +5,6 @@
     reason = "a test that cannot go on ends; helpers of tests do too"
 )]
 
+mod builtins;
 mod discovery;
 mod fake_dns;

@@ -261,6 +261,14 @@ fn includes_work_and_their_faults_name_the_included_file() {
 }
 
 #[test]
+fn a_template_can_refuse_with_its_own_reason() {
+    assert_eq!(
+        refusal("ok\n{% if desired < 5 %}\n{{ refuse('fewer than 5: ' ~ desired) }}\n{% endif %}"),
+        "error: main:3: spec.files[0]: the template refuses: fewer than 5: 3\n  hint: change what the template looks at, such as the profile's settings"
+    );
+}
+
+#[test]
 fn a_template_without_end_is_stopped() {
     let told = refusal(
         "{% for a in range(100000) %}{% for b in range(100000) %}{{ b }}{% endfor %}{% endfor %}",

@@ -205,7 +205,10 @@ impl RenderTask {
             }
             (None, None) => Gate::Waiting("nothing has been rendered yet".to_owned()),
             (Some(_), _) if *self.inputs.started.borrow() => Gate::Ready,
-            (Some(_), _) => gate::judge(peers, profile.start.wait_for, self.plan.as_ref()),
+            (Some(_), _) => {
+                let order = self.tools.config.pod_management;
+                gate::judge(peers, profile.start.wait_for, order, self.plan.as_ref())
+            }
         };
         self.state.send_if_modified(|state| {
             let differs = state.gate != gate;

@@ -40,11 +40,7 @@ impl RenderTask {
                 role,
                 volumes: volumes(&config),
                 env: config.env.clone(),
-                settings: profile
-                    .plugin
-                    .as_ref()
-                    .map(|plugin| plugin.settings.clone())
-                    .unwrap_or_default(),
+                settings: profile.template_settings(),
                 secrets: Arc::new(secrets),
                 plugin: given.plan.map(|plan| plan.outputs).unwrap_or_default(),
                 seeds,
