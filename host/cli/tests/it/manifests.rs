@@ -241,8 +241,9 @@ fn everything_that_is_wrong_is_told_at_once_where_it_stands() {
 fn what_would_show_only_in_a_cluster_is_told_before() {
     let folder = tempfile::tempdir().unwrap();
     let indented = |file: &str| -> String {
-        let lines = read(file);
-        lines.lines().map(|line| format!("    {line}\n")).collect()
+        let text = read(file);
+        let lines: Vec<String> = text.lines().map(|line| format!("    {line}\n")).collect();
+        lines.concat()
     };
     let map = format!(
         "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: agdb-outrigger\n  labels: {{app: agdb}}\ndata:\n  \
