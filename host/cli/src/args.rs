@@ -28,7 +28,7 @@ pub(crate) enum Command {
     /// Run beside a workload, in its pod; configured by the environment
     Sidecar,
     /// Answer the API server's admission reviews: put the sidecar into pods that ask for it
-    Webhook(Webhook),
+    Webhook(Box<Webhook>),
     /// Put the sidecar into manifests, as the webhook does into pods
     Inject(Inject),
     /// Take the sidecar out of manifests: what is left is what was there before

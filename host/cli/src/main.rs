@@ -36,7 +36,7 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let outcome = match args.command {
         Command::Sidecar => commands::sidecar::run(),
-        Command::Webhook(webhook) => commands::webhook::run(webhook),
+        Command::Webhook(webhook) => commands::webhook::run(*webhook),
         Command::Inject(inject) => commands::inject::run(&inject),
         Command::Uninject(uninject) => commands::inject::undo(&uninject),
         Command::Check(check) => commands::check::run(&check),

@@ -11,6 +11,7 @@ mod cluster;
 mod connection;
 mod handler;
 pub mod limits;
+mod listen;
 mod metrics;
 mod tls;
 mod watched;
@@ -22,6 +23,7 @@ use std::time::{Duration, SystemTime};
 
 use outrigger_shutdown::{Shutdown, Tasks};
 use tokio::net::TcpListener;
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
 
@@ -55,6 +57,9 @@ pub struct WebhookConfig {
     pub admin: SocketAddr,
     /// The oldest version of TLS that is spoken.
     pub tls_min: TlsMin,
+    /// How old a connection becomes before its client is asked for a new one, so that API servers spread
+    /// over the replicas; none = however old.
+    pub connection_life: Option<Duration>,
     /// For how long connections are still taken after the word to end: until every API server knows.
     pub linger: Duration,
 }
@@ -94,6 +99,7 @@ pub(crate) struct Server {
     admission: Arc<Admission>,
     metrics: Metrics,
     tasks: Tasks,
+    connection_life: Option<Duration>,
     /// Triggered when connections are to end, a while after the word to end has come.
     closing: Shutdown,
 }
@@ -102,7 +108,7 @@ impl Webhook {
     /// Takes both ports.
     pub async fn bind(config: WebhookConfig) -> Result<Self, WebhookError> {
         let listen = async |address| {
-            TcpListener::bind(address)
+            listen::listen(address)
                 .await
                 .map_err(|source| WebhookError::Listen { address, source })
         };
@@ -143,7 +149,7 @@ impl Webhook {
             settings,
             Box::new(SystemEntropy),
             serving,
-            self.config.tls_min,
+            &self.config,
             tasks,
         )?);
         tasks.spawn(
@@ -181,18 +187,19 @@ impl Server {
         settings: Settings,
         entropy: Box<dyn Entropy + Send + Sync>,
         serving: ServingCert,
-        tls_min: TlsMin,
+        config: &WebhookConfig,
         tasks: &Tasks,
     ) -> Result<Self, TlsError> {
         Ok(Self {
             world,
             settings,
             entropy,
-            acceptor: TlsAcceptor::from(Arc::new(tls::config(&serving, tls_min)?)),
+            acceptor: TlsAcceptor::from(Arc::new(tls::config(&serving, config.tls_min)?)),
             serving,
             admission: Arc::new(Admission::default()),
             metrics: Metrics::new(),
             tasks: tasks.clone(),
+            connection_life: config.connection_life,
             closing: Shutdown::new(),
         })
     }
@@ -222,6 +229,14 @@ impl Server {
                 drop(slot);
             });
         }
+    }
+
+    /// Whether a connection that began at this time gets no more answers, in order.
+    fn lets_go(&self, begun: Instant) -> bool {
+        self.tasks.shutdown().is_triggered()
+            || self
+                .connection_life
+                .is_some_and(|life| begun.elapsed() >= life)
     }
 
     /// What is still missing before reviews can be answered; empty = ready.

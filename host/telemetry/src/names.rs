@@ -99,6 +99,8 @@ pub const WEBHOOK_REJECTED: &str = "outrigger_webhook_rejected";
 pub const WEBHOOK_SECONDS: &str = "outrigger_webhook_request_duration_seconds";
 /// Reviews now.
 pub const WEBHOOK_IN_FLIGHT: &str = "outrigger_webhook_in_flight";
+/// TLS handshakes that API servers made with the webhook.
+pub const WEBHOOK_HANDSHAKES: &str = "outrigger_webhook_handshakes";
 /// Connections to the webhook now.
 pub const WEBHOOK_CONNECTIONS: &str = "outrigger_webhook_connections";
 /// Profiles with errors.

@@ -43,9 +43,16 @@ pub(crate) struct Webhook {
     /// A YAML file with more settings of the sidecars: resources, log and the like
     #[arg(long, value_name = "FILE")]
     pub(crate) settings: Option<PathBuf>,
+    /// Other lives of self-made certificates than those in earnest, for tests
+    #[arg(long, value_name = "AUTHORITY,CERTIFICATE,SETTLE,MARGIN", hide = true)]
+    pub(crate) certificate_lives: Option<Lives>,
     /// The oldest TLS that is spoken
     #[arg(long, value_name = "VERSION", default_value = "1.3")]
     pub(crate) tls_min: TlsMin,
+    /// How old a connection becomes before API servers are asked for a new one, so that they spread
+    /// over the replicas [default: however old]
+    #[arg(long, value_name = "SPAN", value_parser = span)]
+    pub(crate) connection_life: Option<Duration>,
     /// For how long reviews are still taken after the word to end
     #[arg(long, value_name = "SPAN", default_value = "5s", value_parser = span)]
     pub(crate) linger: Duration,
@@ -84,6 +91,36 @@ impl FromStr for Certificates {
 /// Where `--certificates mounted` looks unless it says so.
 const CERTIFICATES_DIR: &str = "/etc/outrigger/certificates";
 
+/// For how long self-made certificates are good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Lives {
+    /// An authority.
+    pub(crate) authority: Duration,
+    /// A certificate that is served.
+    pub(crate) certificate: Duration,
+    /// How long an authority must have been trusted before its certificates are served.
+    pub(crate) settle: Duration,
+    /// How long past its last certificate an authority stays trusted.
+    pub(crate) margin: Duration,
+}
+
+impl FromStr for Lives {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let spans: Vec<Duration> = text.split(',').map(span).collect::<Result<_, _>>()?;
+        let [authority, certificate, settle, margin] = spans[..] else {
+            return Err("write four spans, such as `45s,18s,4s,3s`".to_owned());
+        };
+        Ok(Self {
+            authority,
+            certificate,
+            settle,
+            margin,
+        })
+    }
+}
+
 /// A version of TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum TlsMin {
@@ -104,7 +141,7 @@ impl From<TlsMin> for webhook::TlsMin {
     }
 }
 
-/// Every address of this machine, of either kind.
+/// Every address of this machine, of either kind; those of IPv4 where there is no other.
 fn any(port: u16) -> SocketAddr {
     SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port)
 }
@@ -124,6 +161,16 @@ mod tests {
         );
         for wrong in ["", "mounted=", "self-signed=x", "other"] {
             assert!(read(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn lives_are_four_spans() {
+        let lives = "45s,18s,4s,3s".parse::<Lives>().unwrap();
+        assert_eq!(lives.authority, Duration::from_secs(45));
+        assert_eq!(lives.margin, Duration::from_secs(3));
+        for wrong in ["", "45s", "45s,18s,4s", "45s,18s,4s,3", "1s,1s,1s,1s,1s"] {
+            assert!(wrong.parse::<Lives>().is_err(), "{wrong}");
         }
     }
 }

@@ -44,6 +44,7 @@ async fn webhook(args: args::Webhook, mut settings: Settings) -> Result<Exit, Fa
         listen: args.listen,
         admin: args.metrics,
         tls_min: args.tls_min.into(),
+        connection_life: args.connection_life,
         linger: args.linger,
     })
     .await

@@ -1,6 +1,6 @@
 //! The webhook's own certificates: this loop reads, asks [`super::renewal`], writes, and serves.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use outrigger_shutdown::Shutdown;
 use tokio::sync::Notify;
@@ -18,8 +18,6 @@ use crate::cluster::configuration::{COLLECTION, Configuration, ConfigurationName
 use crate::cluster::secret::{Secret, SecretName};
 use outrigger_api_server::{ApiError, ApiServer, Pause, touched};
 
-/// How often everything is looked at, whatever the watches say.
-const LOOK_EVERY: Duration = Duration::from_secs(30);
 /// Steps that follow each other at once: more are never needed.
 const STEPS_IN_A_ROW: u32 = 8;
 /// Clocks that differ by less than this are not worth a word.
@@ -155,7 +153,7 @@ impl<'a> Keeper<'a> {
                 Ok(Look::Rest) => {
                     pause.reset();
                     in_a_row = 0;
-                    LOOK_EVERY
+                    self.own.policy.look_every()
                 }
                 Ok(Look::Again) => {
                     in_a_row += 1;

@@ -21,6 +21,8 @@ use super::state::{Bundle, CaCertificate, Fingerprint, Leaf, State};
 /// Old authorities that are kept trusted at a time; beyond that the newest ones are.
 pub const RETIRED_MAX: usize = 8;
 
+/// Often enough for lives of days.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
 const HOUR: Duration = Duration::from_hours(1);
 const DAY: Duration = Duration::from_hours(24);
 
@@ -54,6 +56,14 @@ impl Policy {
             settle: HOUR / 12,
             margin: 3 * DAY,
         }
+    }
+
+    /// How often everything is to be looked at, whatever watches say: nothing comes up unseen for long.
+    pub fn look_every(&self) -> Duration {
+        LOOK_EVERY
+            .min(self.leaf_life / 12)
+            .min(self.settle / 3)
+            .max(Duration::from_millis(100))
     }
 
     /// Whether a leaf can be served at all.

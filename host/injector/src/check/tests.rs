@@ -287,6 +287,31 @@ fn an_expired_certificate_is_an_error() {
 }
 
 #[test]
+fn whether_a_certificate_should_have_been_renewed_is_a_question_of_its_life() {
+    // As the webhook makes them: good from thirty days before, for a week.
+    let key = rcgen::KeyPair::generate().unwrap();
+    let name = "outrigger-webhook.outrigger-system.svc";
+    let mut params = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
+    let day = Duration::from_hours(24);
+    params.not_before = (UNIX_EPOCH + NOW - 32 * day).into();
+    params.not_after = (UNIX_EPOCH + NOW + 5 * day).into();
+    let mut seen = seen();
+    seen.certificate = Ok(Some(params.self_signed(&key).unwrap().pem().into_bytes()));
+    let standing = |seen: &Seen| {
+        let all = evaluate(seen, UNIX_EPOCH + NOW);
+        let found = all.into_iter().find(|one| one.about == "certificate");
+        found.unwrap().standing
+    };
+    assert_eq!(standing(&seen), Standing::Good);
+    // Somebody else's may live for any time.
+    let mut mounted = deployment();
+    mounted["spec"]["template"]["spec"]["containers"][0]["args"] =
+        json!(["--certificates=mounted=/c"]);
+    seen.deployment = Ok(Some(mounted));
+    assert_eq!(standing(&seen), Standing::Doubtful);
+}
+
+#[test]
 fn with_a_mounted_certificate_its_objects_need_no_rights() {
     let mut seen = seen();
     let Ok(Some(deployment)) = &mut seen.deployment else {

@@ -5,13 +5,15 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use hyper::body::Incoming;
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use outrigger_shutdown::{Shutdown, Tasks};
+use outrigger_shutdown::Tasks;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout};
 use tracing::debug;
@@ -39,15 +41,27 @@ where
             return;
         }
     };
+    server.metrics.shook_hands();
     let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     let activity = Arc::new(Activity::default());
     let io = TokioIo::new(Watched::new(stream, Arc::clone(&activity)));
+    let begun = Instant::now();
     let service = {
         let server = Arc::clone(server);
         let activity = Arc::clone(&activity);
         service_fn(move |request| {
-            let request = handle(Arc::clone(&server), Arc::clone(&activity), request);
-            async move { Ok::<_, Infallible>(request.await) }
+            let server = Arc::clone(&server);
+            let answer = handle(Arc::clone(&server), Arc::clone(&activity), request);
+            async move {
+                let mut answer = answer.await;
+                // API servers speak HTTP/1.1, and send no review again whose connection went meanwhile: it
+                // is with an answer that they learn that there will be no other.
+                if !http2 && server.lets_go(begun) {
+                    let close = HeaderValue::from_static("close");
+                    answer.headers_mut().insert(CONNECTION, close);
+                }
+                Ok::<_, Infallible>(answer)
+            }
         })
     };
     let clock = PhaseClock::new(activity, !http2);
@@ -60,7 +74,7 @@ where
             .initial_connection_window_size(1 << 20)
             .max_send_buf_size(256 << 10)
             .serve_connection(io, service);
-        watch(connection, clock, &server.closing).await;
+        watch(server, connection, clock, server.connection_life).await;
     } else {
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -68,7 +82,7 @@ where
             .header_read_timeout(None)
             .max_buf_size(limits::HEAD_BYTES_MAX as usize)
             .serve_connection(io, service);
-        watch(connection, clock, &server.closing).await;
+        watch(server, connection, clock, None).await;
     }
 }
 
@@ -101,10 +115,16 @@ where
     }
 }
 
-/// Drives a connection until it ends, its time is over, or the webhook ends.
-async fn watch<C: Graceful>(connection: C, mut clock: PhaseClock, closing: &Shutdown) {
+/// Drives a connection until it ends, its time is over, or the webhook ends. `life` is after which time it
+/// is asked to end.
+async fn watch<C: Graceful>(
+    server: &Server,
+    connection: C,
+    mut clock: PhaseClock,
+    life: Option<Duration>,
+) {
     let mut connection = std::pin::pin!(connection);
-    let mut word = std::pin::pin!(closing.triggered());
+    let mut word = std::pin::pin!(over_or_closing(server, life));
     let mut asked = false;
     let (_, first) = clock.read();
     let mut alarm = std::pin::pin!(tokio::time::sleep_until(first));
@@ -142,6 +162,16 @@ async fn watch<C: Graceful>(connection: C, mut clock: PhaseClock, closing: &Shut
         }
     })
     .await;
+}
+
+/// Waits until a connection that begins now is to end.
+async fn over_or_closing(server: &Server, life: Option<Duration>) {
+    let closing = server.closing.triggered();
+    match life {
+        // Whichever comes first.
+        Some(life) => drop(timeout(life, closing).await),
+        None => closing.await,
+    }
 }
 
 /// The requests of HTTP/2 connections are tasks.

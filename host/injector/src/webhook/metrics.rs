@@ -49,6 +49,7 @@ pub(super) struct Metrics {
     invalid: Family<Because, Counter>,
     rejected: Family<AtLimit, Counter>,
     seconds: Histogram,
+    handshakes: Counter,
     in_flight: Gauge,
     connections: Gauge,
     profiles_with_errors: Gauge,
@@ -70,6 +71,7 @@ impl Metrics {
             invalid: Family::default(),
             rejected: Family::default(),
             seconds: Histogram::new(BUCKETS),
+            handshakes: Counter::default(),
             in_flight: Gauge::default(),
             connections: Gauge::default(),
             profiles_with_errors: Gauge::default(),
@@ -108,6 +110,11 @@ impl Metrics {
             metrics.in_flight.clone(),
         );
         registry.register(
+            names::WEBHOOK_HANDSHAKES,
+            "TLS handshakes that succeeded",
+            metrics.handshakes.clone(),
+        );
+        registry.register(
             names::WEBHOOK_CONNECTIONS,
             "Connections now",
             metrics.connections.clone(),
@@ -142,6 +149,11 @@ impl Metrics {
     /// Something was turned away at a limit.
     pub(super) fn rejected(&self, limit: &'static str) {
         self.rejected.get_or_create(&AtLimit { limit }).inc();
+    }
+
+    /// A TLS handshake succeeded.
+    pub(super) fn shook_hands(&self) {
+        self.handshakes.inc();
     }
 
     /// A request took so long.

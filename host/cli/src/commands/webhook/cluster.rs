@@ -68,7 +68,7 @@ pub(super) async fn join(
                 secret: args.secret.clone(),
                 configuration: args.configuration.clone(),
                 webhooks: Vec::new(),
-                policy: Policy::for_names(super::names(args)?),
+                policy: policy(args)?,
             };
             tasks.spawn("certificates", own.run(api, serving.clone(), word()));
         }
@@ -76,5 +76,20 @@ pub(super) async fn join(
     Ok(ClusterWorld {
         catalog,
         events: sink,
+    })
+}
+
+/// For how long the webhook's own certificates are good.
+fn policy(args: &args::Webhook) -> Result<Policy, Failure> {
+    let policy = Policy::for_names(super::names(args)?);
+    Ok(match args.certificate_lives {
+        None => policy,
+        Some(lives) => Policy {
+            ca_life: lives.authority,
+            leaf_life: lives.certificate,
+            settle: lives.settle,
+            margin: lives.margin,
+            ..policy
+        },
     })
 }

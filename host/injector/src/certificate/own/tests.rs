@@ -1,6 +1,7 @@
 //! Two replicas against a stand-in for the API server, with real keys and real handshakes.
 
 use std::fmt::Debug;
+use std::time::Duration;
 
 use hyper::StatusCode;
 use k8s_openapi::ByteString;

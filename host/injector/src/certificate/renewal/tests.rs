@@ -9,6 +9,23 @@ fn now() -> SystemTime {
     SystemTime::UNIX_EPOCH + 20_000 * DAY
 }
 
+#[test]
+fn looks_come_often_enough_for_short_lives_and_never_without_a_pause() {
+    let policy = Policy::for_names(Vec::new());
+    assert_eq!(policy.look_every(), Duration::from_secs(30));
+    let short = Policy {
+        leaf_life: Duration::from_secs(18),
+        settle: Duration::from_secs(6),
+        ..policy
+    };
+    assert_eq!(short.look_every(), Duration::from_millis(1500));
+    let none = Policy {
+        settle: Duration::ZERO,
+        ..short
+    };
+    assert_eq!(none.look_every(), Duration::from_millis(100));
+}
+
 struct Case {
     policy: Policy,
     numbers: Numbers,

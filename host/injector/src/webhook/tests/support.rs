@@ -201,6 +201,10 @@ pub(super) struct InMemory {
 
 impl InMemory {
     pub(super) fn new() -> Self {
+        Self::with(&config(Duration::ZERO))
+    }
+
+    pub(super) fn with(config: &WebhookConfig) -> Self {
         let tasks = Tasks::new(Shutdown::new());
         let identity = Identity::new();
         let world = Arc::new(Empty::default());
@@ -209,7 +213,7 @@ impl InMemory {
             Settings::default(),
             Box::new(FixedEntropy(7)),
             identity.serving.clone(),
-            TlsMin::V1_3,
+            config,
             &tasks,
         );
         Self {
@@ -255,6 +259,18 @@ where
     connector.connect(name, stream).await.unwrap()
 }
 
+/// As it is by default, on loopback.
+pub(super) fn config(linger: Duration) -> WebhookConfig {
+    let local = "127.0.0.1:0".parse().unwrap();
+    WebhookConfig {
+        listen: local,
+        admin: local,
+        tls_min: TlsMin::V1_3,
+        connection_life: None,
+        linger,
+    }
+}
+
 /// A webhook on loopback.
 pub(super) struct OnLoopback {
     pub(super) address: std::net::SocketAddr,
@@ -266,15 +282,7 @@ pub(super) struct OnLoopback {
 
 impl OnLoopback {
     pub(super) async fn start(linger: Duration) -> Self {
-        let local = "127.0.0.1:0".parse().unwrap();
-        let webhook = Webhook::bind(WebhookConfig {
-            listen: local,
-            admin: local,
-            tls_min: TlsMin::V1_3,
-            linger,
-        })
-        .await
-        .unwrap();
+        let webhook = Webhook::bind(config(linger)).await.unwrap();
         let identity = Identity::new();
         let tasks = Tasks::new(Shutdown::new());
         let world = Arc::new(Empty::default());

@@ -6,8 +6,8 @@ use hyper::StatusCode;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::Instant;
 
-use super::support::{Client, InMemory, REVIEW, post};
-use crate::webhook::limits;
+use super::support::{Client, InMemory, REVIEW, config, post};
+use crate::webhook::{WebhookConfig, limits};
 
 /// How long the webhook leaves a connection open, as its client sees it; and what came before the end.
 async fn until_closed(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> (Duration, String) {
@@ -105,6 +105,54 @@ async fn a_quiet_connection_is_kept_longer_than_api_servers_keep_it() {
         tokio::time::advance(Duration::from_mins(3)).await;
         assert!(client.send(post(REVIEW)).await.is_err());
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_is_old_ends_in_order_however_busy_it_is() {
+    let life = Duration::from_secs(10);
+    let webhook = InMemory::with(&WebhookConfig {
+        connection_life: Some(life),
+        ..config(Duration::ZERO)
+    });
+    for protocol in ["http/1.1", "h2"] {
+        let begun = Instant::now();
+        let mut client = Client::over(webhook.connect(protocol).await, &webhook.tasks).await;
+        let mut answered = 0;
+        while let Ok(response) = client.send(post(REVIEW)).await {
+            assert_eq!(response.status(), StatusCode::OK);
+            answered += 1;
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            assert!(begun.elapsed() < life * 2, "it goes on");
+        }
+        assert!(begun.elapsed() >= life, "{:?}", begun.elapsed());
+        assert!(answered >= 10, "{answered}");
+    }
+    let handshakes = webhook.metric("outrigger_webhook_handshakes_total");
+    assert_eq!(handshakes, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_is_let_go_of_learns_it_with_an_answer_and_never_while_a_review_may_be_on_its_way()
+{
+    let ends = |response: &hyper::Response<bytes::Bytes>| {
+        let header = response.headers().get(hyper::header::CONNECTION);
+        header.is_some_and(|value| value == "close")
+    };
+    let webhook = InMemory::with(&WebhookConfig {
+        connection_life: Some(Duration::from_secs(10)),
+        ..config(Duration::ZERO)
+    });
+    let connect = async || Client::over(webhook.connect("http/1.1").await, &webhook.tasks).await;
+    let mut old = connect().await;
+    assert!(!ends(&old.send(post(REVIEW)).await.unwrap()));
+    tokio::time::advance(Duration::from_mins(1)).await;
+    assert!(ends(&old.send(post(REVIEW)).await.unwrap()));
+    assert!(old.send(post(REVIEW)).await.is_err());
+
+    let mut young = connect().await;
+    assert!(!ends(&young.send(post(REVIEW)).await.unwrap()));
+    webhook.tasks.shutdown().trigger("test");
+    assert!(ends(&young.send(post(REVIEW)).await.unwrap()));
 }
 
 #[tokio::test(start_paused = true)]
