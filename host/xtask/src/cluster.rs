@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::process::Command;
 
-use crate::{Failure, command, progress};
+use crate::{Failure, command, progress, workspace};
 
 /// Why the cluster cannot run here, if it cannot.
 pub(crate) fn unavailable() -> Result<Option<String>, Failure> {
@@ -26,18 +26,17 @@ pub(crate) fn run(args: &[OsString]) -> Result<(), Failure> {
     }
     progress::heading("building Kubernetes (once; takes some minutes)");
     command::run(script().args(["build", PART]))?;
+    progress::heading("building outrigger and the tests");
+    // With the features of the whole workspace, as `cargo xtask test` builds them: nothing is built twice.
+    command::run(command::cargo().args([
+        "build",
+        "--workspace",
+        "--bin=outrigger",
+        "--bin=outrigger-cluster-tests",
+    ]))?;
     progress::heading("tests against a real Kubernetes");
-    command::run(
-        command::cargo()
-            .args([
-                "run",
-                "--quiet",
-                "--package",
-                "outrigger-cluster-tests",
-                "--",
-            ])
-            .args(args),
-    )
+    let tests = workspace::built("outrigger-cluster-tests")?;
+    command::run(command::program(tests).args(args))
 }
 
 /// What the tests need of it: no test asks for a node.

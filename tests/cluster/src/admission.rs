@@ -102,10 +102,7 @@ pub(crate) async fn asked_about(scene: Scene) {
         .kubectl(&["delete", "statefulset/asking", "-n", "kube-system"])
         .await
         .ok();
-    scene
-        .kubectl(&["delete", "namespace", &scene.namespace, "--wait=false"])
-        .await
-        .ok();
+    scene.end_namespace().await;
 }
 
 async fn pods(scene: &Scene, namespace: &str) -> Vec<String> {

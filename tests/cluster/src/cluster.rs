@@ -55,7 +55,7 @@ impl Cluster {
         })
     }
 
-    /// One of the programs that came with it, as a user would run it.
+    /// One of the programs that came with it, or any by its whole path, as a user would run it.
     pub(crate) fn program(&self, name: &str) -> tokio::process::Command {
         let mut command = tokio::process::Command::new(self.programs.join(name));
         command

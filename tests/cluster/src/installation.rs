@@ -73,6 +73,15 @@ pub(crate) async fn every_manifest(scene: Scene) {
         .await
         .ok();
     scene.kubectl(&["create", "namespace", "demo"]).await.ok();
+    // So does a pod its account: that of `helm test`.
+    let account = [
+        "create",
+        "serviceaccount",
+        "outrigger-test-check",
+        "-n",
+        NAMESPACE,
+    ];
+    scene.kubectl(&account).await.ok();
     for flavour in FLAVOURS {
         for (by, objects) in [
             ("kustomize", kustomized(&scene, flavour).await),

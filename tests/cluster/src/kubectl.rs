@@ -1,4 +1,4 @@
-//! `kubectl` and `helm`, run as a user runs them.
+//! `kubectl`, `helm` and `outrigger`, run as a user runs them.
 
 use std::process::Stdio;
 
@@ -57,6 +57,12 @@ impl Scene {
         self.program("helm", args, "").await
     }
 
+    /// Runs `outrigger`.
+    pub(crate) async fn outrigger(&self, args: &[&str]) -> Said {
+        let program = outrigger_tests::outrigger().to_str().unwrap();
+        self.program(program, args, "").await
+    }
+
     /// Applies documents to this test's namespace.
     pub(crate) async fn apply(&self, documents: &str) {
         self.kubectl_with(&["apply", "-n", &self.namespace, "-f", "-"], documents)
@@ -76,6 +82,19 @@ impl Scene {
             "--timeout=30s",
             "-n",
             &self.namespace,
+        ])
+        .await
+        .ok();
+    }
+
+    /// Ends this test's namespace, if there is one, with all that is in it.
+    pub(crate) async fn end_namespace(&self) {
+        self.kubectl(&[
+            "delete",
+            "namespace",
+            &self.namespace,
+            "--ignore-not-found",
+            "--timeout=60s",
         ])
         .await
         .ok();

@@ -12,16 +12,25 @@
     reason = "all of this is a test program, where a panic is the report"
 )]
 
+mod accepted;
 mod admission;
+mod api;
+mod check;
 mod cluster;
 mod evidence;
+mod golden;
+mod injection;
 mod installation;
 mod kubectl;
 mod objects;
+mod policy;
 mod rendering;
 mod rights;
+mod rotation;
 mod scene;
 mod sidecar_policy;
+mod traffic;
+mod webhook;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -86,6 +95,36 @@ fn main() -> ExitCode {
             &cluster,
             "a_sidecar_may_label_its_own_pod_and_nothing_else",
             sidecar_policy::own_label,
+        ),
+        trial(
+            &cluster,
+            "the_api_server_accepts_every_patched_pod",
+            accepted::every_patched_pod,
+        ),
+        trial(
+            &cluster,
+            "the_examples_pods_come_as_their_golden_or_say_why_not",
+            injection::example,
+        ),
+        trial(
+            &cluster,
+            "policies_inject_without_a_webhook",
+            policy::without_a_webhook,
+        ),
+        trial(
+            &cluster,
+            "check_tells_faults_and_what_mends_them",
+            check::installation,
+        ),
+        trial(
+            &cluster,
+            "certificates_rotate_under_traffic_and_no_pod_is_lost",
+            rotation::of_certificates,
+        ),
+        trial(
+            &cluster,
+            "replicas_are_replaced_under_traffic_and_no_pod_is_lost",
+            rotation::of_replicas,
         ),
     ];
     let conclusion = libtest_mimic::run(&arguments, trials);

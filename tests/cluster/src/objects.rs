@@ -49,6 +49,13 @@ pub(crate) fn objects(text: &str) -> Objects {
     found
 }
 
+/// The one object of a text.
+pub(crate) fn document(text: &str) -> Value {
+    let documents = Yaml::load_from_str(text).unwrap();
+    assert_eq!(documents.len(), 1, "{text}");
+    json(&documents[0])
+}
+
 fn json(yaml: &Yaml<'_>) -> Value {
     match yaml {
         Yaml::Value(scalar) => match scalar {
@@ -82,6 +89,13 @@ pub(crate) fn differences(left: &Objects, right: &Objects) -> Vec<String> {
             _ => found.push(format!("{name}: only right")),
         }
     }
+    found
+}
+
+/// Where two values differ, one line for each place.
+pub(crate) fn unlike(place: &str, left: &Value, right: &Value) -> Vec<String> {
+    let mut found = Vec::new();
+    compare(place, left, right, &mut found);
     found
 }
 

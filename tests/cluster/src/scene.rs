@@ -51,6 +51,7 @@ where
                 evidence::save(&scene).await;
                 // The next test finds the cluster as this one did.
                 installation::remove(&scene).await;
+                scene.end_namespace().await;
             });
             resume_unwind(panic);
         }

@@ -103,10 +103,7 @@ pub(crate) async fn own_label(scene: Scene) {
         .await
         .ok();
     remove(&scene).await;
-    scene
-        .kubectl(&["delete", "namespace", &scene.namespace, "--wait=false"])
-        .await
-        .ok();
+    scene.end_namespace().await;
 }
 
 async fn token(scene: &Scene, bound: &[&str]) -> String {
