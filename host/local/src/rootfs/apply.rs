@@ -170,7 +170,8 @@ fn bind(source: &Path, at: &Path) -> Result<(), ApplyError> {
     .map_err(refused(source.display().to_string(), at))
 }
 
-/// A bound mount becomes read-only by a second call, which must repeat what was restricted before.
+/// A bound mount becomes read-only by a second call, which must repeat what was restricted before. When
+/// files count as read is kept where nothing is said of it.
 fn make_read_only(source: &Path, at: &Path) -> Result<(), ApplyError> {
     let path = in_root(at);
     let what = || refused(source.display().to_string(), at);
@@ -180,9 +181,6 @@ fn make_read_only(source: &Path, at: &Path) -> Result<(), ApplyError> {
         (FsFlags::ST_NOSUID, MsFlags::MS_NOSUID),
         (FsFlags::ST_NODEV, MsFlags::MS_NODEV),
         (FsFlags::ST_NOEXEC, MsFlags::MS_NOEXEC),
-        (FsFlags::ST_NOATIME, MsFlags::MS_NOATIME),
-        (FsFlags::ST_NODIRATIME, MsFlags::MS_NODIRATIME),
-        (FsFlags::ST_RELATIME, MsFlags::MS_RELATIME),
     ];
     for (has, keep) in kept {
         if now.contains(has) {
