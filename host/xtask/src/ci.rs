@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::time::Duration;
 
+use crate::cluster::Part;
 use crate::progress::{self, Stopwatch};
 use crate::{Failure, Outcome, bench, cache, cluster, command, install, outside, test, tidy};
 
@@ -57,9 +58,17 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "cluster",
-        run: || match cluster::unavailable()? {
+        run: || match cluster::unavailable(Part::ControlPlane)? {
             Some(why) => Ok(Outcome::Skipped(why)),
-            None => green(cluster::run(&[])),
+            None => green(cluster::run(Part::ControlPlane, &[])),
+        },
+    },
+    // Its programs take some twenty minutes to build, which nobody's first run should wait for.
+    Step {
+        name: "node",
+        run: || match cluster::unavailable(Part::Node)?.or(cluster::unbuilt(Part::Node)?) {
+            Some(why) => Ok(Outcome::Skipped(why)),
+            None => green(cluster::run(Part::Node, &[])),
         },
     },
     // Last, as it compiles everything once more, for release.

@@ -1,14 +1,43 @@
 //! `cargo xtask cluster`: tests against a real Kubernetes, which is built and started on the way.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::Command;
 
-use crate::{Failure, command, progress, workspace};
+use crate::{Failure, cache, command, image, progress, workspace};
+
+/// How much of a cluster tests need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// etcd, the API server and the controllers.
+    ControlPlane,
+    /// All of it: a kubelet that runs pods.
+    Node,
+}
+
+impl Part {
+    /// What the script is told.
+    fn options(self) -> &'static [&'static str] {
+        match self {
+            Self::ControlPlane => &["--control-plane"],
+            Self::Node => &[],
+        }
+    }
+}
 
 /// Why the cluster cannot run here, if it cannot.
-pub(crate) fn unavailable() -> Result<Option<String>, Failure> {
-    let output = script()
-        .args(["check", PART])
+pub(crate) fn unavailable(part: Part) -> Result<Option<String>, Failure> {
+    said(script().arg("check").args(part.options()))
+}
+
+/// Why building it here and now would take long, if it would.
+pub(crate) fn unbuilt(part: Part) -> Result<Option<String>, Failure> {
+    said(script().arg("built").args(part.options()))
+}
+
+/// What the script complains of.
+fn said(script: &mut Command) -> Result<Option<String>, Failure> {
+    let output = script
         .output()
         .map_err(|error| Failure::new(format!("cannot run tests/cluster/cluster: {error}")))?;
     if output.status.success() {
@@ -19,28 +48,72 @@ pub(crate) fn unavailable() -> Result<Option<String>, Failure> {
     Ok(Some(why.to_owned()))
 }
 
+/// `[--node] [TEST…]`.
+pub(crate) fn asked(args: &[OsString]) -> Result<(), Failure> {
+    match args.split_first() {
+        Some((first, tests)) if first == "--node" => run(Part::Node, tests),
+        _ => run(Part::ControlPlane, args),
+    }
+}
+
 /// Builds Kubernetes where that has not been done, and runs the tests, or those that are named.
-pub(crate) fn run(args: &[OsString]) -> Result<(), Failure> {
-    if let Some(why) = unavailable()? {
+pub(crate) fn run(part: Part, tests: &[OsString]) -> Result<(), Failure> {
+    if let Some(why) = unavailable(part)? {
         return Err(Failure::new(format!("no cluster can run here: {why}")));
     }
     progress::heading("building Kubernetes (once; takes some minutes)");
-    command::run(script().args(["build", PART]))?;
+    command::run(script().arg("build").args(part.options()))?;
     progress::heading("building outrigger and the tests");
     // With the features of the whole workspace, as `cargo xtask test` builds them: nothing is built twice.
     command::run(command::cargo().args([
         "build",
         "--workspace",
         "--bin=outrigger",
+        "--bin=outrigger-image",
         "--bin=outrigger-cluster-tests",
     ]))?;
+    let mut program = command::program(workspace::built("outrigger-cluster-tests")?);
+    if part == Part::Node {
+        program.arg("--node");
+        for image in images()? {
+            program.arg("--image").arg(image);
+        }
+        program.arg("--");
+    }
     progress::heading("tests against a real Kubernetes");
-    let tests = workspace::built("outrigger-cluster-tests")?;
-    command::run(command::program(tests).args(args))
+    command::run(program.args(tests))
 }
 
-/// What the tests need of it: no test asks for a node.
-const PART: &str = "--control-plane";
+/// The images that the pods run: outrigger as it was just built, and the real agdb.
+fn images() -> Result<[PathBuf; 2], Failure> {
+    let folder = workspace::target()?.join("image");
+    let outrigger = folder.join("outrigger-dev.tar");
+    image::assemble(
+        &image::Source::Program(workspace::built("outrigger")?),
+        "outrigger:dev",
+        "/outrigger",
+        &outrigger,
+    )?;
+    let agdb = folder.join("agdb.tar");
+    image::assemble(
+        &image::Source::Program(cache::AGDB_SERVER.ensure()?),
+        &example_image()?,
+        "/usr/local/bin/agdb_server",
+        &agdb,
+    )?;
+    Ok([outrigger, agdb])
+}
+
+/// The name of the image in the example.
+fn example_image() -> Result<String, Failure> {
+    let path = workspace::root().join("examples/agdb/statefulset.yaml");
+    let text = std::fs::read_to_string(&path)
+        .map_err(|error| Failure::new(format!("cannot read {}: {error}", path.display())))?;
+    text.lines()
+        .find_map(|line| line.trim().strip_prefix("image: "))
+        .map(str::to_owned)
+        .ok_or_else(|| Failure::new(format!("{} names no image", path.display())))
+}
 
 fn script() -> Command {
     command::program("tests/cluster/cluster")

@@ -1,7 +1,7 @@
 //! `cargo xtask image`: the container image, put together without a daemon.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::{Failure, command, progress, workspace};
@@ -24,27 +24,51 @@ pub(crate) fn run(args: &[OsString]) -> Result<(), Failure> {
     } else {
         "building outrigger as a static release (takes some minutes)"
     });
-    let program = if asked.dev {
-        command::run(command::cargo().args(["build", "--package", "outrigger"]))?;
-        workspace::built("outrigger")?
+    // Its tool is built with it: with the features of the whole workspace nothing is built twice.
+    let tool = ["build", "--workspace", "--bin=outrigger-image"];
+    let source = if asked.dev {
+        command::run(command::cargo().args(tool).arg("--bin=outrigger"))?;
+        Source::Program(workspace::built("outrigger")?)
     } else {
-        release()?
+        command::run(command::cargo().args(tool))?;
+        Source::Static(release()?)
     };
-    let folder = asked.output.parent().unwrap_or(&asked.output);
+    assemble(&source, &asked.name, "/outrigger", &asked.output)
+}
+
+/// What an image is made of.
+#[derive(Debug)]
+pub(crate) enum Source {
+    /// A program with the shared libraries that it needs.
+    Program(PathBuf),
+    /// A program that needs nothing.
+    Static(PathBuf),
+}
+
+/// Puts an image together from one program, by a tool that was built before.
+pub(crate) fn assemble(
+    source: &Source,
+    name: &str,
+    entrypoint: &str,
+    output: &Path,
+) -> Result<(), Failure> {
+    let folder = output.parent().unwrap_or(output);
     std::fs::create_dir_all(folder)
         .map_err(|error| Failure::new(format!("cannot make {}: {error}", folder.display())))?;
-
-    progress::heading(&format!("the image {}", asked.name));
-    let mut image = command::cargo();
-    image.args(["run", "--quiet", "--package", "outrigger-image", "--"]);
-    image.args(["--name", &asked.name, "--entrypoint", "/outrigger"]);
-    let mut source = OsString::from(&program);
-    source.push("=/outrigger");
-    image
-        .arg(if asked.dev { "--program" } else { "--file" })
-        .arg(source);
+    progress::heading(&format!("the image {name}"));
+    let mut image = command::program(workspace::built("outrigger-image")?);
+    image.args(["--name", name, "--entrypoint", entrypoint]);
+    let (option, program) = match source {
+        Source::Program(program) => ("--program", program),
+        Source::Static(program) => ("--file", program),
+    };
+    let mut file = OsString::from(program);
+    file.push("=");
+    file.push(entrypoint);
+    image.arg(option).arg(file);
+    let title = entrypoint.rsplit('/').next().unwrap_or(entrypoint);
     for (label, value) in [
-        ("title", "outrigger".to_owned()),
+        ("title", title.to_owned()),
         ("licenses", "Apache-2.0".to_owned()),
         ("version", env!("CARGO_PKG_VERSION").to_owned()),
         ("revision", revision().unwrap_or_default()),
@@ -52,12 +76,12 @@ pub(crate) fn run(args: &[OsString]) -> Result<(), Failure> {
         image.arg("--label");
         image.arg(format!("org.opencontainers.image.{label}={value}"));
     }
-    image.arg("--output").arg(&asked.output);
+    image.arg("--output").arg(output);
     let said = command::read(&mut image)?;
-    let binary = std::fs::metadata(&program).map_or(0, |file| file.len());
+    let binary = std::fs::metadata(program).map_or(0, |file| file.len());
     progress::say(&format!(
         "{}: {} (its binary: {binary} bytes)",
-        asked.output.display(),
+        output.display(),
         said.trim_end()
     ));
     Ok(())

@@ -33,13 +33,15 @@ Commands:
                       (needs Go) and a browser (needs Node; root gets Chromium by apt)
   tidy                Check the rules of the code base: who may use whom, and how files look
   bench [--smoke]     Run the benchmarks; with --smoke only see that each of them runs
-  cluster [TEST…]     Run the tests against a real Kubernetes, which is built first; needs root and Go
+  cluster [--node] [TEST…]
+                      Run the tests against a real Kubernetes, which is built first; needs root and Go.
+                      With --node those that run pods: the first build takes some 20 minutes more
   image [--dev] [--name NAME] [--output FILE]
                       Make the container image: a static release, or with --dev what is built every day
   ci [--keep-going] [STEP…]
                       Everything that must be green before a change lands, or some steps of it:
                       format tidy dependencies advisories clippy test outside documentation bench
-                      cluster install
+                      cluster node install
 
 What is missing and needed (the wasm target, agdb_server, cargo-deny) is installed on the way, by
 rustup and cargo, into $XDG_CACHE_HOME/outrigger (~/.cache/outrigger).
@@ -55,7 +57,7 @@ fn main() -> ExitCode {
         Some("outside") => no_args(&rest).and_then(|()| outside::run().map(told)),
         Some("tidy") => no_args(&rest).and_then(|()| tidy::run()),
         Some("bench") => one_flag(&rest, "--smoke").and_then(bench::run),
-        Some("cluster") => cluster::run(&rest),
+        Some("cluster") => cluster::asked(&rest),
         Some("image") => image::run(&rest),
         Some("ci") => ci::run(&rest),
         Some("help" | "-h" | "--help") => {

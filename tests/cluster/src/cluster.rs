@@ -13,6 +13,7 @@ pub(crate) struct Cluster {
     /// The folder with `kubectl`, `helm` and the rest.
     programs: PathBuf,
     kubeconfig: PathBuf,
+    node: bool,
 }
 
 impl Cluster {
@@ -23,14 +24,17 @@ impl Cluster {
             holder: None,
             programs: PathBuf::new(),
             kubeconfig: PathBuf::new(),
+            node: false,
         }
     }
 
-    /// Starts etcd, the API server and the controllers, and waits until they are ready.
-    pub(crate) fn start() -> Result<Self, String> {
+    /// Starts etcd, the API server and the controllers, and a node where one is wanted, and waits until
+    /// they are ready.
+    pub(crate) fn start(node: bool) -> Result<Self, String> {
         let name = format!("tests-{}", std::process::id());
         let mut holder = script(&name)
-            .args(["hold", "--control-plane"])
+            .arg("hold")
+            .args((!node).then_some("--control-plane"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -52,6 +56,7 @@ impl Cluster {
             holder: Some((holder, input)),
             programs,
             kubeconfig,
+            node,
         })
     }
 
@@ -63,6 +68,46 @@ impl Cluster {
             .env("KUBECONFIG", &self.kubeconfig)
             .kill_on_drop(true);
         command
+    }
+
+    /// Whether it has a node, which the webhook's own pods run on.
+    pub(crate) fn has_node(&self) -> bool {
+        self.node
+    }
+
+    /// Gives the node images from archives.
+    pub(crate) fn load(&self, archives: &[PathBuf]) -> Result<(), String> {
+        self.script(|script| script.args(["image", "load"]).args(archives))
+            .map(drop)
+    }
+
+    /// What a command inside the node says, as root.
+    pub(crate) fn run(&self, command: &[&str]) -> Result<String, String> {
+        self.script(|script| script.arg("run").args(command))
+    }
+
+    /// Ends one of its programs, and keeps it from starting again.
+    pub(crate) fn stop(&self, program: &str) -> Result<(), String> {
+        self.script(|script| script.args(["stop", program]))
+            .map(drop)
+    }
+
+    /// Lets one of its programs run again.
+    pub(crate) fn start_again(&self, program: &str) -> Result<(), String> {
+        self.script(|script| script.args(["start", program]))
+            .map(drop)
+    }
+
+    fn script(&self, with: impl FnOnce(&mut Command) -> &mut Command) -> Result<String, String> {
+        let mut script = script(&self.name);
+        let output = with(&mut script).output();
+        let output = output.map_err(|error| format!("its script does not run: {error}"))?;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        if output.status.success() {
+            Ok(text(&output.stdout))
+        } else {
+            Err(text(&output.stderr))
+        }
     }
 
     /// What its own programs wrote, by their names.

@@ -19,6 +19,18 @@ pub(crate) struct Scene {
     pub(crate) evidence: PathBuf,
 }
 
+impl Scene {
+    /// The scene of what has this name.
+    pub(crate) fn of(cluster: &Arc<Cluster>, name: &str) -> Self {
+        let namespace: String = name.replace('_', "-").chars().take(40).collect();
+        Self {
+            cluster: Arc::clone(cluster),
+            namespace: namespace.trim_end_matches('-').to_owned(),
+            evidence: evidence::folder(name),
+        }
+    }
+}
+
 /// A test of this name. When it panics, evidence is saved first.
 pub(crate) fn trial<F>(
     cluster: &Arc<Cluster>,
@@ -28,17 +40,7 @@ pub(crate) fn trial<F>(
 where
     F: Future<Output = ()>,
 {
-    let scene = Scene {
-        cluster: Arc::clone(cluster),
-        namespace: name
-            .replace('_', "-")
-            .chars()
-            .take(40)
-            .collect::<String>()
-            .trim_end_matches('-')
-            .to_owned(),
-        evidence: evidence::folder(name),
-    };
+    let scene = Scene::of(cluster, name);
     Trial::test(name, move || {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -50,7 +52,9 @@ where
             runtime.block_on(async {
                 evidence::save(&scene).await;
                 // The next test finds the cluster as this one did.
-                installation::remove(&scene).await;
+                if !scene.cluster.has_node() {
+                    installation::remove(&scene).await;
+                }
                 scene.end_namespace().await;
             });
             resume_unwind(panic);

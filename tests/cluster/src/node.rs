@@ -1,0 +1,87 @@
+//! Tests with a kubelet: real pods, injected by the webhook in its own pods, with real agdb servers.
+
+mod api_server;
+mod edits;
+mod life;
+mod replicas;
+mod webhook;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use libtest_mimic::Trial;
+
+use crate::cluster::Cluster;
+use crate::installation::NAMESPACE;
+use crate::scene::{Scene, trial};
+
+/// Time for pods to come, a loaded machine included.
+const READY: Duration = Duration::from_mins(3);
+
+/// Gives the node the images and installs the webhook, as a user of a development cluster does.
+pub(crate) fn prepare(cluster: &Arc<Cluster>, images: &[PathBuf]) -> Result<(), String> {
+    cluster.load(images)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| error.to_string())?;
+    runtime.block_on(install(cluster))
+}
+
+async fn install(cluster: &Arc<Cluster>) -> Result<(), String> {
+    let scene = Scene::of(cluster, "prepare");
+    for args in [
+        &["apply", "-k", "manifests/overlays/dev"][..],
+        &[
+            "rollout",
+            "status",
+            "deployment/outrigger-webhook",
+            "-n",
+            NAMESPACE,
+            "--timeout=120s",
+        ],
+    ] {
+        let said = scene.kubectl(args).await;
+        if !said.success {
+            return Err(said.stderr);
+        }
+    }
+    Ok(())
+}
+
+/// All of them.
+pub(crate) fn trials(cluster: &Arc<Cluster>) -> Vec<Trial> {
+    vec![
+        trial(
+            cluster,
+            "a_rollout_stops_each_replica_in_order_and_two_are_always_ready",
+            life::rollout,
+        ),
+        trial(
+            cluster,
+            "a_scale_is_seen_by_the_replicas_that_run",
+            life::scale,
+        ),
+        trial(
+            cluster,
+            "a_sidecar_that_is_killed_comes_back_and_its_workload_goes_on",
+            life::killed_sidecar,
+        ),
+        trial(
+            cluster,
+            "an_edited_config_map_is_acted_on_and_a_broken_one_is_refused",
+            edits::config_map,
+        ),
+        trial(
+            cluster,
+            "labelled_pods_wait_for_a_webhook_that_is_away_and_no_others_do",
+            webhook::away,
+        ),
+        trial(
+            cluster,
+            "replicas_serve_on_while_the_api_server_is_away",
+            api_server::away,
+        ),
+    ]
+}

@@ -1,0 +1,158 @@
+//! The example in a namespace of a test, and how its replicas are.
+
+use std::time::Duration;
+
+use outrigger_tests::eventually;
+use serde_json::Value;
+
+use super::READY;
+use crate::cluster::root;
+use crate::scene::Scene;
+
+const ACCESS: &str = "manifests/components/sidecar-access/access.yaml";
+
+/// One pod of the example.
+#[derive(Debug, Clone)]
+pub(super) struct Replica {
+    pub(super) name: String,
+    pub(super) uid: String,
+    pub(super) ready: bool,
+    /// Whether it is being deleted.
+    pub(super) leaving: bool,
+    pub(super) sidecar_restarts: u64,
+    pub(super) workload_restarts: u64,
+}
+
+impl Replica {
+    fn read(pod: &Value) -> Self {
+        let restarts = |list: &str, name: &str| {
+            pod["status"][list]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .find(|container| container["name"] == name)
+                .and_then(|container| container["restartCount"].as_u64())
+                .unwrap_or_default()
+        };
+        let ready = pod["status"]["conditions"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .any(|condition| condition["type"] == "Ready" && condition["status"] == "True");
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        Self {
+            name: text(&pod["metadata"]["name"]),
+            uid: text(&pod["metadata"]["uid"]),
+            ready,
+            leaving: pod["metadata"]["deletionTimestamp"].is_string(),
+            sidecar_restarts: restarts("initContainerStatuses", "outrigger"),
+            workload_restarts: restarts("containerStatuses", "agdb"),
+        }
+    }
+
+    /// Whether it takes requests.
+    pub(super) fn serves(&self) -> bool {
+        self.ready && !self.leaving
+    }
+}
+
+/// Puts the example into the test's namespace, which lets nothing in that is not *restricted*, and
+/// waits until it serves.
+pub(super) async fn start(scene: &Scene) -> Vec<Replica> {
+    scene.make_namespace().await;
+    let strict = "pod-security.kubernetes.io/enforce=restricted";
+    scene
+        .kubectl(&["label", "namespace", &scene.namespace, strict])
+        .await
+        .ok();
+    // What the sidecars of a namespace may, its owner decides.
+    let access = std::fs::read_to_string(root().join(ACCESS)).unwrap();
+    let own = format!("namespace: {}", scene.namespace);
+    scene
+        .apply(&access.replace("namespace: default", &own))
+        .await;
+    scene
+        .kubectl(&["apply", "-n", &scene.namespace, "-k", "examples/agdb"])
+        .await
+        .ok();
+    all_ready(scene, 3).await
+}
+
+/// The pods of the example, in the order of their ordinals.
+pub(super) async fn replicas(scene: &Scene) -> Vec<Replica> {
+    let pods = scene
+        .get(&["pods", "-n", &scene.namespace, "-l", "app=agdb"])
+        .await;
+    let mut found: Vec<Replica> = pods["items"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(Replica::read)
+        .collect();
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    found
+}
+
+/// Waits until so many are ready, no other is there, and one leads.
+pub(super) async fn all_ready(scene: &Scene, count: usize) -> Vec<Replica> {
+    eventually(READY, "all replicas are ready and one leads", async || {
+        let found = replicas(scene).await;
+        if found.len() != count || !found.iter().all(Replica::serves) {
+            let mut told = format!("{found:?}");
+            for replica in found.iter().filter(|replica| !replica.ready) {
+                let log = scene
+                    .kubectl(&[
+                        "logs",
+                        &replica.name,
+                        "-n",
+                        &scene.namespace,
+                        "-c",
+                        "outrigger",
+                        "--tail=5",
+                    ])
+                    .await;
+                told = format!("{told}\n{}{}", log.stdout, log.stderr);
+            }
+            return Err(told);
+        }
+        let mut leaders = 0;
+        for replica in &found {
+            let status = status(scene, &replica.name).await?;
+            leaders += usize::from(status["role"] == "leader");
+        }
+        if leaders == 1 {
+            Ok(found)
+        } else {
+            Err(format!("{leaders} lead"))
+        }
+    })
+    .await
+}
+
+/// What a sidecar tells of itself, through the API server.
+pub(super) async fn status(scene: &Scene, pod: &str) -> Result<Value, String> {
+    let path = format!(
+        "/api/v1/namespaces/{}/pods/{pod}:7070/proxy/status",
+        scene.namespace
+    );
+    let said = scene.kubectl(&["get", "--raw", &path]).await;
+    if said.success {
+        serde_json::from_str(&said.stdout).map_err(|error| error.to_string())
+    } else {
+        Err(said.stderr)
+    }
+}
+
+/// Waits until each sidecar's status is as it should be.
+pub(super) async fn each(scene: &Scene, within: Duration, what: &str, so: impl Fn(&Value) -> bool) {
+    eventually(within, what, async || {
+        for replica in replicas(scene).await {
+            let status = status(scene, &replica.name).await?;
+            if !so(&status) {
+                return Err(format!("{}: {status}", replica.name));
+            }
+        }
+        Ok::<(), String>(())
+    })
+    .await;
+}
