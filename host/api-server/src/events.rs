@@ -29,6 +29,8 @@ const SAME_WITHIN: Duration = Duration::from_mins(10);
 const REMEMBERED: usize = 2048;
 /// Between two events: the API server has more to do.
 const PACE: Duration = Duration::from_millis(200);
+/// At shutdown, how long the events that wait may take.
+const LAST_WITHIN: Duration = Duration::from_secs(1);
 /// What an Event's note may hold, in bytes.
 const NOTE_BYTES: usize = 1024;
 /// Who reports events.
@@ -170,27 +172,52 @@ impl EventSink {
 }
 
 impl EventSender {
-    /// Sends until shutdown.
+    /// Sends until shutdown, and then what waits already, for a moment.
     pub async fn run(mut self, api: ApiServer, reporter: Reporter, shutdown: Shutdown) {
+        let too_late = async {
+            shutdown.triggered().await;
+            tokio::time::sleep(LAST_WITHIN).await;
+        };
+        tokio::select! {
+            () = self.send_all(&api, &reporter, &shutdown) => {}
+            // What is not sent by then is not worth waiting for.
+            () = too_late => {}
+        }
+    }
+
+    async fn send_all(&mut self, api: &ApiServer, reporter: &Reporter, shutdown: &Shutdown) {
         loop {
             let notice = tokio::select! {
-                () = shutdown.triggered() => return,
+                biased;
+                () = shutdown.triggered() => break,
                 notice = self.queue.recv() => notice,
             };
             // All sinks are gone: nobody will tell anything, but a task ends at shutdown alone.
             let Some(notice) = notice else {
                 return shutdown.triggered().await;
             };
-            let counter = match send(&api, &notice, &reporter).await {
-                Ok(()) => &self.counters.sent,
-                Err(error) => {
-                    debug!(error = error.chain(), "An event was not taken");
-                    &self.counters.failed
-                }
-            };
-            counter.fetch_add(1, Ordering::Relaxed);
-            tokio::time::sleep(PACE).await;
+            self.send_one(api, &notice, reporter).await;
+            tokio::select! {
+                () = tokio::time::sleep(PACE) => {}
+                () = shutdown.triggered() => {}
+            }
         }
+        // Whoever runs beside this may have a last word.
+        tokio::task::yield_now().await;
+        while let Ok(notice) = self.queue.try_recv() {
+            self.send_one(api, &notice, reporter).await;
+        }
+    }
+
+    async fn send_one(&self, api: &ApiServer, notice: &Notice, reporter: &Reporter) {
+        let counter = match send(api, notice, reporter).await {
+            Ok(()) => &self.counters.sent,
+            Err(error) => {
+                debug!(error = error.chain(), "An event was not taken");
+                &self.counters.failed
+            }
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
     }
 }
 

@@ -135,6 +135,15 @@ impl StandIn {
         self.inner.lock().unwrap().objects.get(path).cloned()
     }
 
+    /// Every object of a collection.
+    pub fn all(&self, collection: &str) -> Vec<Value> {
+        let inner = self.inner.lock().unwrap();
+        let all = inner.objects.iter();
+        all.filter(|(path, _)| within(collection, path))
+            .map(|(_, object)| object.clone())
+            .collect()
+    }
+
     /// The next request whose path begins so is answered with this status.
     pub fn refuse(&self, path: &str, status: StatusCode) {
         self.inner

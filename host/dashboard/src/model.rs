@@ -120,6 +120,10 @@ pub struct Cluster {
     pub requests: u64,
     /// Those that were answered.
     pub answered: u64,
+    /// Events on the pod.
+    pub events_sent: u64,
+    /// Events that the API server did not take.
+    pub events_failed: u64,
 }
 
 /// The rendered files.

@@ -5,11 +5,12 @@ mod endpoint_slice;
 mod followed;
 mod role_label;
 mod stateful_set;
+mod told;
 mod turn;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use outrigger_api_server::{ApiServer, RequestCounts, Scope};
+use outrigger_api_server::{ApiServer, EventCounts, EventSink, RequestCounts, Scope, events};
 use outrigger_peers::Identity;
 use outrigger_shutdown::{Shutdown, Tasks};
 use tokio::sync::watch;
@@ -19,6 +20,7 @@ pub use self::followed::{Kept, Known, Trouble};
 use self::role_label::RolePublisher;
 pub use self::role_label::{ROLE_LABEL, RoleLabel};
 pub use self::stateful_set::{StatefulSet, Wanted};
+use self::told::Teller;
 pub use self::turn::LeaseTurns;
 use crate::lifecycle::Phase;
 use crate::metrics::Recorder;
@@ -42,6 +44,7 @@ pub struct Cluster {
     slices: watch::Sender<Known<Slice>>,
     stateful_set: watch::Sender<Known<Wanted>>,
     role_label: watch::Sender<RoleLabel>,
+    events: Arc<OnceLock<EventSink>>,
     recorder: Recorder,
 }
 
@@ -54,6 +57,7 @@ impl Cluster {
             slices: watch::Sender::default(),
             stateful_set: watch::Sender::default(),
             role_label: watch::Sender::default(),
+            events: Arc::default(),
             recorder,
         }
     }
@@ -76,6 +80,28 @@ impl Cluster {
     /// How many requests went out so far.
     pub fn requests(&self) -> RequestCounts {
         self.api.requests()
+    }
+
+    /// How many Events went which way.
+    pub fn events(&self) -> EventCounts {
+        self.events
+            .get()
+            .map_or_else(EventCounts::default, EventSink::counts)
+    }
+
+    /// Tells Events of what the timeline says that somebody should act on, until the shutdown.
+    pub(crate) fn tell_events(&self, timeline: Timeline, tasks: &Tasks) {
+        let (sink, sender) = events();
+        let sink = self.events.get_or_init(|| sink).clone();
+        let teller = Teller {
+            api: self.api.clone(),
+            identity: Identity::clone(&self.identity),
+            timeline,
+            sink,
+            sender,
+        };
+        let shutdown: Shutdown = tasks.shutdown().clone();
+        tasks.spawn("events", teller.run(shutdown));
     }
 
     /// Publishes the role as the pod's label until the shutdown.

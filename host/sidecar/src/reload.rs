@@ -27,7 +27,7 @@ pub use self::swap::{PluginReloader, component_path};
 use crate::config::Config;
 use crate::metrics::Recorder;
 use crate::secrets::{SecretFolder, Secrets};
-use crate::timeline::{Timeline, unix_ms};
+use crate::timeline::{Concern, Timeline, unix_ms};
 use crate::trial::Vitals;
 
 /// How long nothing must have moved before the folders are read: the kubelet and editors make several
@@ -352,8 +352,9 @@ impl Reload {
         let texts: Vec<Value> = errors()
             .map(|finding| Value::from(finding.to_string()))
             .collect();
+        let fields = [("findings", Value::from(texts))];
         self.timeline
-            .record("reload", message, [("findings", Value::from(texts))]);
+            .warn(Concern::Refused, "reload", message, fields);
     }
 }
 

@@ -146,6 +146,9 @@ impl Sidecar {
         let cluster = setup
             .api
             .map(|api| Cluster::new(api, &config.identity, recorder.clone()));
+        if let Some(cluster) = &cluster {
+            cluster.tell_events(timeline.clone(), &tasks);
+        }
         let first = reload::load(&config.dirs.profile, 1)?;
         let first = Arc::new(first);
         let profile = Arc::clone(&first.profile);

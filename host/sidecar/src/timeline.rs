@@ -33,11 +33,26 @@ pub struct Entry {
     pub unix_ms: u64,
     /// What kind of thing: a stable word such as `drain`.
     pub kind: Cow<'static, str>,
+    /// What somebody should act on; none where it is for the record alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concern: Option<Concern>,
     /// One sentence for people.
     pub message: String,
     /// The facts, for programs.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub fields: Map<String, Value>,
+}
+
+/// What somebody should act on: such entries are Events on the pod too, where that is allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Concern {
+    /// A profile, a plugin or a render is refused: what was before stands.
+    Refused,
+    /// A change was taken back, since the replica's health fell after it.
+    RolledBack,
+    /// A drain did not come to its end in time.
+    DrainCutOff,
 }
 
 /// The record. Cheap to clone; all clones are one.
@@ -102,7 +117,28 @@ impl Timeline {
         message: impl Into<String>,
         fields: impl IntoIterator<Item = (&'static str, Value)>,
     ) -> u64 {
-        let entry = self.put(kind, message.into(), fields);
+        self.record_with(None, kind, message.into(), fields)
+    }
+
+    /// The same for what somebody should act on.
+    pub fn warn(
+        &self,
+        concern: Concern,
+        kind: &'static str,
+        message: impl Into<String>,
+        fields: impl IntoIterator<Item = (&'static str, Value)>,
+    ) -> u64 {
+        self.record_with(Some(concern), kind, message.into(), fields)
+    }
+
+    fn record_with(
+        &self,
+        concern: Option<Concern>,
+        kind: &'static str,
+        message: String,
+        fields: impl IntoIterator<Item = (&'static str, Value)>,
+    ) -> u64 {
+        let entry = self.put(concern, kind, message, fields);
         if entry.fields.is_empty() {
             info!(target: LOG, seq = entry.seq, kind, "{}", entry.message);
         } else {
@@ -119,7 +155,7 @@ impl Timeline {
         message: impl Into<String>,
         fields: impl IntoIterator<Item = (&'static str, Value)>,
     ) -> u64 {
-        let entry = self.put(kind, message.into(), fields);
+        let entry = self.put(None, kind, message.into(), fields);
         let fields = Value::Object(entry.fields.clone());
         debug!(target: LOG, seq = entry.seq, kind, %fields, "{}", entry.message);
         entry.seq
@@ -127,6 +163,7 @@ impl Timeline {
 
     fn put(
         &self,
+        concern: Option<Concern>,
         kind: &'static str,
         message: String,
         fields: impl IntoIterator<Item = (&'static str, Value)>,
@@ -138,6 +175,7 @@ impl Timeline {
             seq: *self.inner.newest.borrow() + 1,
             unix_ms: unix_ms(),
             kind: Cow::Borrowed(kind),
+            concern,
             message,
             fields,
         });

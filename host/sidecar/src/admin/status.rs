@@ -117,7 +117,7 @@ fn view(peers: &PeerSet) -> model::Peers {
 
 fn cluster(cluster: &Cluster) -> model::Cluster {
     let label = cluster.role_label().borrow().clone();
-    let requests = cluster.requests();
+    let (requests, events) = (cluster.requests(), cluster.events());
     model::Cluster {
         endpoint_slices: cluster.slices().borrow().standing().to_owned(),
         stateful_set: cluster.stateful_set().borrow().standing().to_owned(),
@@ -125,6 +125,8 @@ fn cluster(cluster: &Cluster) -> model::Cluster {
         role_label_problem: label.problem,
         requests: requests.asked,
         answered: requests.answered,
+        events_sent: events.sent,
+        events_failed: events.failed + events.dropped,
     }
 }
 

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::alive::{self, Alive};
 use super::{Drains, Inner, LifecycleSetup, RESERVE, lock};
 use crate::control::signal_name;
+use crate::timeline::Concern;
 use crate::transport::{authority, exchange_status, method};
 
 /// The least time between two steps of a plugin.
@@ -167,14 +168,17 @@ pub(super) async fn run(
     } else {
         "the drain has ended, not everything was done"
     };
-    setup.timeline.record(
-        "drain",
-        message,
-        [
-            ("reason", reason.as_str().into()),
-            ("took-ms", outcome.took_ms.into()),
-        ],
-    );
+    let fields = [
+        ("reason", reason.as_str().into()),
+        ("took-ms", outcome.took_ms.into()),
+    ];
+    let is_late = |step: &DrainStep| step.result == StepResult::OutOfTime;
+    if outcome.steps.iter().any(is_late) {
+        let concern = Concern::DrainCutOff;
+        setup.timeline.warn(concern, "drain", message, fields);
+    } else {
+        setup.timeline.record("drain", message, fields);
+    }
     outcome
 }
 

@@ -11,6 +11,7 @@ use outrigger_telemetry::names;
 use super::{Loaded, Refusal, Reload, read};
 use crate::config::Config;
 use crate::limits;
+use crate::timeline::Concern;
 use crate::trial::{Patience, PluginFaults, Trial, Verdict, Watched};
 
 /// What loads a plugin anew: for changed settings, grants or limits, or a changed component.
@@ -162,7 +163,8 @@ impl Reload {
         let Some(told) = plugin.roll_back() else {
             let message =
                 format!("the plugin should be rolled back, and nothing can return: {why}");
-            self.timeline.record("trial", message, []);
+            self.timeline
+                .warn(Concern::RolledBack, "trial", message, []);
             return;
         };
         self.count_swap("rolled-back");
@@ -170,7 +172,8 @@ impl Reload {
         tracing::error!(reason = why, "The plugin is rolled back");
         let fields = [("reason", why.as_str().into())];
         let message = format!("the plugin is rolled back, {told}: {why}");
-        self.timeline.record("trial", message, fields);
+        self.timeline
+            .warn(Concern::RolledBack, "trial", message, fields);
         let finding = Finding::error("spec.plugin", format!("the plugin was rolled back: {why}"))
             .hint("the generation before it is in use: mend the component or its settings, what was rolled back is not tried again");
         self.state.send_modify(|state| {

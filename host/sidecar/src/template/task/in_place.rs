@@ -15,7 +15,7 @@ use crate::reload::{Loaded, Refusal};
 use crate::template::gate::{self, Gate};
 use crate::template::on_change;
 use crate::template::render::RenderedSet;
-use crate::timeline::unix_ms;
+use crate::timeline::{Concern, unix_ms};
 
 impl RenderTask {
     pub(super) async fn put_in_place(
@@ -179,9 +179,10 @@ impl RenderTask {
                 .iter()
                 .map(|finding| Value::from(finding.to_string()))
                 .collect();
+            let fields = [("findings", Value::from(texts))];
             self.tools
                 .timeline
-                .record("files", message, [("findings", Value::from(texts))]);
+                .warn(Concern::Refused, "files", message, fields);
         }
         self.state.send_modify(|state| {
             let state = Arc::make_mut(state);

@@ -12,7 +12,7 @@ use crate::files::{Committed, Files, Refused};
 use crate::reload::{Loaded, Refusal};
 use crate::template::on_change;
 use crate::template::render::RenderedSet;
-use crate::timeline::unix_ms;
+use crate::timeline::{Concern, unix_ms};
 use crate::trial::{Patience, Standing, Trial, Verdict, Watched};
 
 /// What a set was made of, as far as people wrote it. Who the replicas are is a fact: files that do
@@ -266,7 +266,8 @@ impl RenderTask {
                 ];
                 let message = format!("set {set} is rolled back to set {number}: {why}");
                 tracing::error!(set, to = number, reason = why, "A change is rolled back");
-                self.tools.timeline.record("trial", message, fields);
+                let timeline = &self.tools.timeline;
+                timeline.warn(Concern::RolledBack, "trial", message, fields);
                 self.made = before.made;
                 self.state.send_modify(|state| {
                     let state = Arc::make_mut(state);
@@ -281,7 +282,8 @@ impl RenderTask {
                 // What was before is rendered anew, as far as it is known.
                 let fields = [("failure", Value::from(crate::discovery::chain(&error)))];
                 let message = format!("{reason}; set {number} cannot be put in place again");
-                self.tools.timeline.record("trial", message, fields);
+                let timeline = &self.tools.timeline;
+                timeline.warn(Concern::RolledBack, "trial", message, fields);
                 self.made = Some(left);
                 self.state
                     .send_modify(|state| Arc::make_mut(state).rolled_back = Some(told));
