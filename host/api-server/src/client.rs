@@ -285,6 +285,11 @@ impl Pause {
         self.failures = 0;
     }
 
+    /// Whether nothing has failed yet.
+    pub fn is_first(&self) -> bool {
+        self.failures == 0
+    }
+
     /// The pause before the next attempt.
     #[expect(
         clippy::should_implement_trait,

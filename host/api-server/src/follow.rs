@@ -111,7 +111,7 @@ pub async fn follow<S: Sink>(api: &ApiServer, scope: &Scope, sink: &S) {
                     "Listing anew: the watch is too far behind"
                 );
             }
-            Err(error) => failed(scope, sink, &error),
+            Err(error) => failed(scope, sink, &error, &pause),
         }
         tokio::time::sleep(pause.next()).await;
     }
@@ -160,7 +160,7 @@ async fn watch<S: Sink>(
         }
         Err(error) if error.is(410) => Ended::TooOld,
         Err(error) => {
-            failed(scope, sink, &error);
+            failed(scope, sink, &error, pause);
             tokio::time::sleep(pause.next()).await;
             Ended::At(version)
         }
@@ -277,12 +277,21 @@ async fn next(lines: &mut Lines) -> Result<Option<Vec<u8>>, ApiError> {
         .unwrap_or(Err(ApiError::TimedOut))
 }
 
-fn failed<S: Sink>(scope: &Scope, sink: &S, error: &ApiError) {
-    warn!(
-        kind = scope.kind,
-        error = error.chain(),
-        hint = error.hint(),
-        "The cluster cannot be followed"
-    );
+/// Warns of what has just begun; what lasts is the sink's to show.
+fn failed<S: Sink>(scope: &Scope, sink: &S, error: &ApiError, pause: &Pause) {
+    if pause.is_first() {
+        warn!(
+            kind = scope.kind,
+            error = error.chain(),
+            hint = error.hint(),
+            "The cluster cannot be followed"
+        );
+    } else {
+        debug!(
+            kind = scope.kind,
+            error = error.chain(),
+            "The cluster cannot be followed still"
+        );
+    }
     sink.failed(error);
 }

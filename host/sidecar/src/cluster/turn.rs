@@ -137,10 +137,13 @@ impl LeaseTurns {
                     return Ok(TurnGuard::uncoordinated());
                 }
                 Err(error) => {
-                    warn!(
-                        error = error.chain(),
-                        "The turn to restart is asked for again"
-                    );
+                    if pause.is_first() {
+                        let why = error.chain();
+                        let message = format!(
+                            "the turn to restart cannot be asked for now, it is tried again: {why}"
+                        );
+                        inner.timeline.record("restart", message, []);
+                    }
                     tokio::time::sleep(pause.next()).await;
                 }
             }

@@ -152,7 +152,18 @@ impl Restart<'_> {
             format!("a restart of the workload is wanted: {reason}"),
             [("reason", reason.into())],
         );
-        let turn = match setup.control.acquire_turn(reason).await {
+        let mut leaving = self.inner.leaving.subscribe();
+        let turn = tokio::select! {
+            turn = setup.control.acquire_turn(reason) => turn,
+            _ = leaving.wait_for(|leaving| *leaving) => {
+                self.tell("needless", "this replica is leaving, it waits for no turn to restart");
+                if let Some(wish) = self.inner.restarts.take() {
+                    wish.answer(&Ok(()));
+                }
+                return;
+            }
+        };
+        let turn = match turn {
             Ok(turn) => turn,
             Err(error) => {
                 let failure = ActionFailure::from(error);

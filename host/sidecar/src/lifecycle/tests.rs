@@ -45,6 +45,8 @@ struct Control {
     asked: Mutex<Vec<String>>,
     workload: Mutex<Option<Workload>>,
     refuses: bool,
+    /// Another replica has its turn for ever.
+    is_held_up: bool,
 }
 
 /// Somebody who listens on a port.
@@ -99,7 +101,12 @@ impl WorkloadControl for Control {
         reason: &'a str,
     ) -> BoxFuture<'a, Result<TurnGuard, ControlError>> {
         self.asked.lock().unwrap().push(format!("turn {reason}"));
-        Box::pin(async { Ok(TurnGuard::uncoordinated()) })
+        Box::pin(async {
+            if self.is_held_up {
+                std::future::pending::<()>().await;
+            }
+            Ok(TurnGuard::uncoordinated())
+        })
     }
 }
 
@@ -467,6 +474,23 @@ async fn a_replica_that_leaves_is_not_restarted() {
     assert_eq!(restart.await, Ok(()));
     assert_eq!(pod.lifecycle.phase().borrow().as_str(), "drained");
     assert_eq!(*pod.control.asked.lock().unwrap(), ["turn new files"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_leaves_waits_for_no_turn() {
+    let control = Control {
+        is_held_up: true,
+        ..Control::default()
+    };
+    let pod = pod(None, control, |_| {});
+    pod.open().await;
+    let restart = pod.lifecycle.request_restart("new files");
+    pod.until_told("a restart of the workload is wanted").await;
+    pod.lifecycle
+        .drain(DrainReason::ScaleDown, After::Stop)
+        .await;
+    assert_eq!(restart.await, Ok(()));
+    pod.until_idle().await;
 }
 
 #[tokio::test]

@@ -75,7 +75,8 @@ impl World {
     async fn pass(&self, minutes: u32) {
         for _ in 0..minutes {
             self.api.bookmark();
-            tokio::time::sleep(MINUTE).await;
+            let mut peers = self.peers.clone();
+            drop(tokio::time::timeout(MINUTE, peers.wait_for(|_| false)).await);
         }
     }
 }
