@@ -15,11 +15,6 @@ use outrigger_local::{entry, up};
 
 use crate::args::{Args, Command};
 
-/// In the static image; elsewhere the C library's own is as good.
-#[cfg(target_env = "musl")]
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     // The hidden entries come first: they must be alone in their process (no runtime, no thread),
     // because namespaces and limits are a whole process's.
