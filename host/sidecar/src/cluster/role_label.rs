@@ -60,10 +60,14 @@ impl RolePublisher {
 
     async fn publish(&mut self) {
         let mut pause = Pause::default();
-        if self.wanted().is_none() {
-            // Most pods have no label yet, and a role comes with the first verdict.
-            drop(tokio::time::timeout(FIRST_ROLE, self.changed()).await);
-        }
+        // Most pods have no label yet, and a role comes with the first verdict.
+        let first = async {
+            while self.wanted().is_none() {
+                self.changed().await;
+            }
+        };
+        // Without one, what an earlier sidecar may have left is removed.
+        drop(tokio::time::timeout(FIRST_ROLE, first).await);
         loop {
             let wanted = self.wanted();
             if self.out.borrow().written.as_ref() == Some(&wanted) {

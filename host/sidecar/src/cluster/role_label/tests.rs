@@ -110,6 +110,19 @@ async fn a_drain_withdraws_the_label() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_start_without_a_role_yet_costs_no_request() {
+    let mut pod = pod(None);
+    for phase in [Phase::Starting, Phase::Running] {
+        pod.phase.send_replace(phase);
+        tokio::time::sleep(Duration::from_secs(5)).await;
+    }
+    assert_eq!(pod.api.asked(), Vec::<String>::new());
+    pod.says(Some("follower"));
+    pod.until_written(Some("follower")).await;
+    assert_eq!(pod.api.asked().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_an_earlier_sidecar_left_is_removed_once_no_role_comes() {
     let mut pod = pod(Some("leader"));
     pod.until_written(None).await;
