@@ -2,6 +2,7 @@
 
 mod api_server;
 mod edits;
+mod leader;
 mod life;
 mod replicas;
 mod webhook;
@@ -57,6 +58,11 @@ pub(crate) fn trials(cluster: &Arc<Cluster>) -> Vec<Trial> {
             cluster,
             "a_rollout_stops_each_replica_in_order_and_two_are_always_ready",
             life::rollout,
+        ),
+        trial(
+            cluster,
+            "the_leaders_service_follows_the_leader",
+            leader::service,
         ),
         trial(
             cluster,
