@@ -20,20 +20,20 @@ pub(crate) fn run(smoke: bool) -> Result<(), Failure> {
     }
     if found.is_empty() {
         progress::say("no package has benchmarks");
+        return Ok(());
     }
-    for (package, names) in found {
-        let mut cargo = command::cargo();
-        cargo.args(["bench", "--package", &package]);
-        for name in &names {
-            cargo.args(["--bench", name]);
-        }
-        if smoke {
-            cargo.args(["--profile", "dev", "--", "--smoke"]);
-        }
-        progress::heading(&format!("benchmarks of {package}"));
-        command::run(&mut cargo)?;
+    // With the features of the whole workspace, as the tests are built: nothing is built twice.
+    let mut cargo = command::cargo();
+    cargo.args(["bench", "--workspace"]);
+    for name in found.iter().flat_map(|(_, names)| names) {
+        cargo.args(["--bench", name]);
     }
-    Ok(())
+    if smoke {
+        cargo.args(["--profile", "dev", "--", "--smoke"]);
+    }
+    let packages: Vec<&str> = found.iter().map(|(package, _)| package.as_str()).collect();
+    progress::heading(&format!("benchmarks of {}", packages.join(", ")));
+    command::run(&mut cargo)
 }
 
 /// The packages below a folder that have benchmarks, and their names.
