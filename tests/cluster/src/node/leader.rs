@@ -56,16 +56,17 @@ async fn reached(scene: &Scene, before: Option<&str>) -> String {
 /// Which pod has which role.
 async fn labels(scene: &Scene) -> String {
     let pods = scene.get(&["pods", "-n", &scene.namespace]).await;
-    pods["items"]
+    let told: Vec<String> = pods["items"]
         .as_array()
         .into_iter()
         .flatten()
         .map(|pod: &Value| {
-            let labels = &pod["metadata"]["labels"];
+            let metadata = &pod["metadata"];
             format!(
-                "{}: {}; ",
-                pod["metadata"]["name"], labels["outrigger.dev/role"]
+                "{}: {}",
+                metadata["name"], metadata["labels"]["outrigger.dev/role"]
             )
         })
-        .collect()
+        .collect();
+    told.join("; ")
 }
