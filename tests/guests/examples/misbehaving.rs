@@ -53,6 +53,13 @@ fn recurse(depth: u64) -> u64 {
 fn misbehave(behaviour: &str) -> Result<String, Failure> {
     match behaviour {
         "trap" => panic!("as told"),
+        // Long enough for whoever only tries it out.
+        "trap-later" => {
+            let calls = state::get("calls").map_or(0, |seen| seen.len());
+            assert!(calls < 20, "as told");
+            state::set("calls", &vec![0; calls + 1])?;
+            Ok("well, for now".into())
+        }
         "loop" => loop {
             std::hint::black_box(0);
         },

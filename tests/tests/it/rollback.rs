@@ -73,7 +73,7 @@ async fn a_plugin_that_goes_wrong_after_its_swap_is_taken_back_and_costs_no_prob
     })
     .await;
 
-    example.edit("outrigger.yaml", "behaviour: well", "behaviour: failure");
+    example.edit("outrigger.yaml", "behaviour: well", "behaviour: trap-later");
     told(&up, "agdb-0", "the plugin is rolled back", TRIED).await;
     let seen = plugin(&up, "agdb-0").await.unwrap();
     assert!(
