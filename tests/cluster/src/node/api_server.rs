@@ -38,6 +38,15 @@ pub(super) async fn away(scene: Scene) {
         assert_eq!(stale["phase"], "running", "{stale}");
     }
     scene.cluster.start_again("apiserver").unwrap();
+    eventually(READY, "the API server is back", async || {
+        let said = scene.kubectl(&["get", "--raw", "/readyz"]).await;
+        if said.success {
+            Ok(())
+        } else {
+            Err(said.stderr)
+        }
+    })
+    .await;
     all_ready(&scene, 3).await;
     scene.end_namespace().await;
 }
