@@ -299,7 +299,7 @@ fn the_items_of_a_list_and_further_documents_are_edited_by_themselves() {
         ]
     );
     let documents = Document::parse_all(&injected.text, "a.yaml").unwrap();
-    let [service, list, set] = &documents[..] else {
+    let [service, _, list, set] = &documents[..] else {
         panic!("{}", injected.text)
     };
     assert_eq!(service.to_json()["kind"], "Service");
