@@ -63,10 +63,9 @@ const STEPS: &[Step] = &[
             None => green(cluster::run(Part::ControlPlane, &[])),
         },
     },
-    // Its programs take some twenty minutes to build, which nobody's first run should wait for.
     Step {
-        name: "node",
-        run: || match cluster::unavailable(Part::Node)?.or(cluster::unbuilt(Part::Node)?) {
+        name: NODE,
+        run: || match cluster::unavailable(Part::Node)? {
             Some(why) => Ok(Outcome::Skipped(why)),
             None => green(cluster::run(Part::Node, &[])),
         },
@@ -77,6 +76,9 @@ const STEPS: &[Step] = &[
         run: || green(install::run()),
     },
 ];
+
+/// Runs only when it is named: it takes five minutes, and its programs twenty to build.
+const NODE: &str = "node";
 
 /// Runs the steps that are named, or all; stops at the first failure unless told to go on.
 pub(crate) fn run(args: &[OsString]) -> Result<(), Failure> {
@@ -116,6 +118,12 @@ pub(crate) fn run(args: &[OsString]) -> Result<(), Failure> {
     for step in never {
         progress::say(&format!("  {:<8} {:>8}  {}", "not run", "", step.name));
     }
+    if !steps.iter().any(|step| step.name == NODE) {
+        progress::say(&format!(
+            "  {:<8} {:>8}  {NODE}: only when asked for, by `cargo xtask ci {NODE}`",
+            "skipped", ""
+        ));
+    }
     verdict(&done, whole.elapsed())
 }
 
@@ -136,9 +144,10 @@ fn choose(args: &[OsString]) -> Result<(bool, Vec<&'static Step>), Failure> {
             )));
         }
     }
-    let steps = STEPS
-        .iter()
-        .filter(|step| named.is_empty() || named.iter().any(|name| *name == step.name));
+    let steps = STEPS.iter().filter(|step| match &named[..] {
+        [] => step.name != NODE,
+        named => named.iter().any(|name| *name == step.name),
+    });
     Ok((!flags.is_empty(), steps.collect()))
 }
 

@@ -27,17 +27,9 @@ impl Part {
 
 /// Why the cluster cannot run here, if it cannot.
 pub(crate) fn unavailable(part: Part) -> Result<Option<String>, Failure> {
-    said(script().arg("check").args(part.options()))
-}
-
-/// Why building it here and now would take long, if it would.
-pub(crate) fn unbuilt(part: Part) -> Result<Option<String>, Failure> {
-    said(script().arg("built").args(part.options()))
-}
-
-/// What the script complains of.
-fn said(script: &mut Command) -> Result<Option<String>, Failure> {
-    let output = script
+    let output = script()
+        .arg("check")
+        .args(part.options())
         .output()
         .map_err(|error| Failure::new(format!("cannot run tests/cluster/cluster: {error}")))?;
     if output.status.success() {

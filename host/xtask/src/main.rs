@@ -41,7 +41,7 @@ Commands:
   ci [--keep-going] [STEP…]
                       Everything that must be green before a change lands, or some steps of it:
                       format tidy dependencies advisories clippy test outside documentation bench
-                      cluster node install
+                      cluster install; and, only when named, node
 
 What is missing and needed (the wasm target, agdb_server, cargo-deny) is installed on the way, by
 rustup and cargo, into $XDG_CACHE_HOME/outrigger (~/.cache/outrigger).

@@ -27,16 +27,6 @@ missing_packages() {
     done
 }
 
-built() {
-    local program programs='etcd kube-apiserver kube-controller-manager kubectl helm'
-    if [ "$(part "$@")" = node ]; then
-        programs+=' kubelet kube-proxy kube-scheduler containerd ctr containerd-shim-runc-v2 coredns pause.tar'
-    fi
-    for program in $programs; do
-        [ -e "$bin/$program" ] || fail "$program is not built yet: \`tests/cluster/cluster build $*\` takes some minutes"
-    done
-}
-
 build() {
     local part missing
     part=$(part "$@")
