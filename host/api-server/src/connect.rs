@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use hyper::Request;
 use serde::Deserialize;
 
 use crate::client::{ApiError, ApiServer};
@@ -49,10 +48,7 @@ pub async fn server_version(api: &ApiServer) -> Result<(u32, u32), ApiError> {
         major: String,
         minor: String,
     }
-    let request = Request::get("/version")
-        .body(Vec::new())
-        .map_err(|error| ApiError::Request(error.into()))?;
-    let version: Version = api.request(request).await?.value;
+    let version: Version = api.get("/version").await?.value;
     // Some providers write `33+`.
     let number = |text: &str| {
         let digits = text.trim_end_matches(|char: char| !char.is_ascii_digit());

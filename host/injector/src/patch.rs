@@ -87,15 +87,7 @@ impl<'a> Patching<'a> {
         injection: &'a Injection,
         old: Option<Status>,
     ) -> Self {
-        let mut new = Status {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            workload: injection.workload.clone(),
-            profile: injection.profile.clone(),
-            profile_digest: injection.profile_digest.clone(),
-            hash: injection.hash.clone(),
-            created: Vec::new(),
-            nulls: Vec::new(),
-        };
+        let mut new = Status::of(injection);
         if let Some(old) = &old {
             new.created.clone_from(&old.created);
             new.nulls.clone_from(&old.nulls);

@@ -215,15 +215,7 @@ fn append(parent: &str, field: &str, base: &str, items: &[Value]) -> String {
 }
 
 fn annotations(injection: &Injection) -> String {
-    let status = Status {
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        workload: injection.workload.clone(),
-        profile: injection.profile.clone(),
-        profile_digest: injection.profile_digest.clone(),
-        hash: injection.hash.clone(),
-        created: Vec::new(),
-        nulls: Vec::new(),
-    };
+    let status = Status::of(injection);
     let status = (Status::KEY.to_owned(), status.text());
     let each = injection
         .annotations

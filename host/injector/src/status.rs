@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::injection::Injection;
+
 /// What one injection wrote.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -32,6 +34,19 @@ const STATUS_BYTES_MAX: usize = 16 << 10;
 impl Status {
     /// The annotation's key.
     pub(crate) const KEY: &str = "outrigger.dev/status";
+
+    /// Of an injection by this program into a pod where everything of it is new.
+    pub(crate) fn of(injection: &Injection) -> Self {
+        Self {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            workload: injection.workload.clone(),
+            profile: injection.profile.clone(),
+            profile_digest: injection.profile_digest.clone(),
+            hash: injection.hash.clone(),
+            created: Vec::new(),
+            nulls: Vec::new(),
+        }
+    }
 
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         if text.len() > STATUS_BYTES_MAX {

@@ -58,9 +58,7 @@ pub async fn look(api: &ApiServer, installation: Installation, namespace: &str) 
 }
 
 async fn get<T: DeserializeOwned>(api: &ApiServer, path: &str) -> Result<T, ApiError> {
-    let request = Request::get(path).body(Vec::new());
-    let request = request.map_err(|error| ApiError::Request(error.into()))?;
-    Ok(api.request(request).await?.value)
+    Ok(api.get(path).await?.value)
 }
 
 async fn post<T: DeserializeOwned>(

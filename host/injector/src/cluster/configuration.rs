@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use k8s_openapi::ByteString;
 use kube::core::Request;
-use kube::core::params::{GetParams, Patch, PatchParams};
+use kube::core::params::{Patch, PatchParams};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
@@ -56,11 +56,8 @@ struct ClientConfig {
 impl ConfigurationName {
     /// None where it does not exist, or has none of our webhooks.
     pub(crate) async fn read(&self, api: &ApiServer) -> Result<Option<Configuration>, ApiError> {
-        let request = Request::new(COLLECTION).get(&self.name, &GetParams::default());
-        let answer = match api
-            .request::<Object>(request.map_err(|error| ApiError::Request(error.into()))?)
-            .await
-        {
+        let path = format!("{}/{}", COLLECTION, self.name);
+        let answer = match api.get::<Object>(&path).await {
             Err(error) if error.is(404) => return Ok(None),
             other => other?,
         };

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use k8s_openapi::ByteString;
 use kube::core::Request;
-use kube::core::params::{GetParams, Patch, PatchParams, PostParams};
+use kube::core::params::{Patch, PatchParams, PostParams};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::json;
@@ -41,11 +41,8 @@ impl SecretName {
 
     /// None where it does not exist.
     pub(crate) async fn read(&self, api: &ApiServer) -> Result<Option<Secret>, ApiError> {
-        let request = Request::new(self.collection()).get(&self.name, &GetParams::default());
-        let answer = match api
-            .request::<Object>(request.map_err(|error| ApiError::Request(error.into()))?)
-            .await
-        {
+        let path = format!("{}/{}", self.collection(), self.name);
+        let answer = match api.get::<Object>(&path).await {
             Err(error) if error.is(404) => return Ok(None),
             other => other?,
         };
