@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use anstyle::{AnsiColor, Style};
+use outrigger_injector::FixedEntropy;
 use outrigger_injector::check::{self, Installation, Remark, Standing};
-use outrigger_injector::{FixedEntropy, manifest};
 use outrigger_profile::{Finding, Findings};
 
-use super::manifests::{self, Given};
+use super::manifests::{self, Given, add};
 use crate::args;
 use crate::env;
 use crate::error_report::{Advised, Failure};
@@ -46,7 +46,6 @@ fn has_cluster() -> bool {
 fn offline(files: &[PathBuf], args: &args::Check) -> Result<(), Failure> {
     let settings = manifests::settings(&args.injected)?;
     let given = Given::read(files, &args.injected)?;
-    let place = |kind: &str, name: &str, written: Option<&str>| given.place(kind, name, written);
     let mut findings = given.findings();
     let (mut names, mut workloads) = (BTreeSet::new(), 0_usize);
     for (name, told) in given.profiles() {
@@ -57,14 +56,7 @@ fn offline(files: &[PathBuf], args: &args::Check) -> Result<(), Failure> {
     for source in given.sources() {
         // The same bytes as always: nothing of this is kept.
         let entropy = FixedEntropy(0);
-        match manifest::inject(
-            &source.text,
-            &source.file,
-            &place,
-            &given,
-            &settings,
-            &entropy,
-        ) {
+        match given.inject(source, &settings, &entropy) {
             Ok(injected) => {
                 workloads += injected.workloads.len();
                 for one in injected.workloads {
@@ -74,7 +66,7 @@ fn offline(files: &[PathBuf], args: &args::Check) -> Result<(), Failure> {
                     add(&mut findings, new);
                 }
             }
-            Err(error) => add(&mut findings, manifests::unusable(error).0),
+            Err(wrong) => add(&mut findings, wrong.0),
         }
     }
     let findings = Findings(findings);
@@ -97,14 +89,6 @@ fn repeats(finding: &Finding, profiles: &BTreeSet<String>) -> bool {
     let rest = finding.problem.strip_prefix("profile ");
     rest.and_then(|rest| rest.split_once(": "))
         .is_some_and(|(name, _)| profiles.contains(name))
-}
-
-fn add(findings: &mut Vec<Finding>, more: impl IntoIterator<Item = Finding>) {
-    for finding in more {
-        if !findings.contains(&finding) {
-            findings.push(finding);
-        }
-    }
 }
 
 fn count(number: usize, what: &str) -> String {

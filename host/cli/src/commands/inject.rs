@@ -8,7 +8,7 @@ use outrigger_injector::manifest::{self, Decided};
 use outrigger_injector::{Decision, SystemEntropy};
 use outrigger_profile::{Finding, Findings};
 
-use super::manifests::{self, Given};
+use super::manifests::{self, Given, add};
 use crate::args::{Inject, Uninject};
 use crate::env;
 use crate::error_report::Failure;
@@ -18,18 +18,10 @@ use crate::exit_code::Exit;
 pub(crate) fn run(args: &Inject) -> Result<Exit, Failure> {
     let settings = manifests::settings(&args.injected)?;
     let given = Given::read(&args.files, &args.injected)?;
-    let place = |kind: &str, name: &str, written: Option<&str>| given.place(kind, name, written);
     let mut findings = given.findings();
     let (mut texts, mut report) = (Vec::new(), String::new());
     for source in given.sources() {
-        match manifest::inject(
-            &source.text,
-            &source.file,
-            &place,
-            &given,
-            &settings,
-            &SystemEntropy,
-        ) {
+        match given.inject(source, &settings, &SystemEntropy) {
             Ok(injected) => {
                 for one in &injected.workloads {
                     findings.extend(one.findings.iter().cloned());
@@ -40,7 +32,7 @@ pub(crate) fn run(args: &Inject) -> Result<Exit, Failure> {
                 }
                 texts.push((source, injected.text));
             }
-            Err(error) => add(&mut findings, manifests::unusable(error)),
+            Err(wrong) => add(&mut findings, wrong.0),
         }
     }
     finish(findings, &texts, args.write, &report)
@@ -63,7 +55,7 @@ pub(crate) fn undo(args: &Uninject) -> Result<Exit, Failure> {
                 }
                 texts.push((source, uninjected.text));
             }
-            Err(error) => add(&mut findings, manifests::unusable(error)),
+            Err(error) => add(&mut findings, manifests::unusable(error).0),
         }
     }
     if report.is_empty() && !Findings(findings.clone()).has_errors() {
@@ -89,15 +81,6 @@ fn finish(
     }
     manifests::tell(report);
     Ok(Exit::Done)
-}
-
-/// Adds what is not there yet: what cannot be read was told when the manifests were.
-fn add(findings: &mut Vec<Finding>, more: Findings) {
-    for finding in more.0 {
-        if !findings.contains(&finding) {
-            findings.push(finding);
-        }
-    }
 }
 
 fn line(one: &Decided) -> String {

@@ -4,18 +4,18 @@ use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use outrigger_injector::Settings;
 use outrigger_injector::cluster::objects;
 use outrigger_injector::facts::{Catalog, ProfileEntry, ServiceFacts, StatefulSetFacts};
-use outrigger_injector::manifest::ManifestError;
+use outrigger_injector::manifest::{self as injector, Injected, ManifestError};
 use outrigger_injector::webhook::MemoryCatalog;
+use outrigger_injector::{Entropy, Settings};
 use outrigger_local::manifest::{self, Bundle, Input, Manifests, Source};
 use outrigger_profile::document::Document;
 use outrigger_profile::layout::PROFILE_KEY;
 use outrigger_profile::{Finding, Findings, Severity};
 use serde_json::to_value;
 
-use crate::args::Injected;
+use crate::args;
 use crate::error_report::Failure;
 
 /// The most that is read from standard input.
@@ -68,7 +68,7 @@ fn standard_input() -> Result<Source, Failure> {
 
 impl Given {
     /// Reads manifests and what belongs to them.
-    pub(super) fn read(files: &[PathBuf], args: &Injected) -> Result<Self, Failure> {
+    pub(super) fn read(files: &[PathBuf], args: &args::Injected) -> Result<Self, Failure> {
         let manifests = read(files)?;
         let mut given = Self {
             catalog: MemoryCatalog::default(),
@@ -116,6 +116,18 @@ impl Given {
             .filter(|source| !is_ours(source))
     }
 
+    /// The sidecars put into one of the texts, or why it cannot be edited.
+    pub(super) fn inject(
+        &self,
+        source: &Source,
+        settings: &Settings,
+        entropy: &dyn Entropy,
+    ) -> Result<Injected, Findings> {
+        let place = |kind: &str, name: &str, written: Option<&str>| self.place(kind, name, written);
+        injector::inject(&source.text, &source.file, &place, self, settings, entropy)
+            .map_err(unusable)
+    }
+
     /// What was wrong while reading.
     pub(super) fn findings(&self) -> Vec<Finding> {
         self.manifests.findings.clone()
@@ -156,7 +168,7 @@ impl Given {
     }
 
     /// Where an object will be: where a kustomization puts it, or what it says itself.
-    pub(super) fn place(&self, kind: &str, name: &str, written: Option<&str>) -> String {
+    fn place(&self, kind: &str, name: &str, written: Option<&str>) -> String {
         let own = manifest::namespace_of(written);
         let sets = self.manifests.stateful_sets.iter();
         let mut places = sets
@@ -298,7 +310,7 @@ fn as_config_map(folder: &Path) -> Result<ProfileEntry, Failure> {
 }
 
 /// The settings of the file, and the image that was named.
-pub(super) fn settings(args: &Injected) -> Result<Settings, Failure> {
+pub(super) fn settings(args: &args::Injected) -> Result<Settings, Failure> {
     let mut settings = match &args.settings {
         Some(file) => super::webhook::read_settings(file)?,
         None => Settings::default(),
@@ -307,6 +319,15 @@ pub(super) fn settings(args: &Injected) -> Result<Settings, Failure> {
         settings.image.clone_from(image);
     }
     Ok(settings)
+}
+
+/// Adds what is not there yet: what cannot be read was told when the manifests were.
+pub(super) fn add(findings: &mut Vec<Finding>, more: impl IntoIterator<Item = Finding>) {
+    for finding in more {
+        if !findings.contains(&finding) {
+            findings.push(finding);
+        }
+    }
 }
 
 /// What cannot be edited is bad input.

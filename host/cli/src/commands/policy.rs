@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use outrigger_injector::{Decision, SystemEntropy, manifest, policy};
+use outrigger_injector::{Decision, SystemEntropy, policy};
 use outrigger_profile::{Finding, Findings};
 
 use super::manifests::{self, Given};
@@ -14,22 +14,13 @@ use crate::exit_code::Exit;
 pub(crate) fn run(args: &args::Policy) -> Result<Exit, Failure> {
     let settings = manifests::settings(&args.injected)?;
     let given = Given::read(&args.files, &args.injected)?;
-    let place = |kind: &str, name: &str, written: Option<&str>| given.place(kind, name, written);
     let mut findings = given.findings();
     let mut text = String::new();
     for source in given.sources() {
-        let injected = manifest::inject(
-            &source.text,
-            &source.file,
-            &place,
-            &given,
-            &settings,
-            &SystemEntropy,
-        );
-        let injected = match injected {
+        let injected = match given.inject(source, &settings, &SystemEntropy) {
             Ok(injected) => injected,
-            Err(error) => {
-                findings.extend(manifests::unusable(error).0);
+            Err(wrong) => {
+                findings.extend(wrong.0);
                 continue;
             }
         };
