@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use outrigger_profile::{EndpointGrant, Grants, Method, VolumeGrant};
+use outrigger_profile::{EndpointAt, EndpointGrant, Grants, Method, VolumeGrant};
 use serde_json::Value;
 
 use crate::request_path::{matches, path_to_match};
@@ -178,12 +178,15 @@ impl EffectiveGrants {
                 "the plugin's description does not ask for {verb} {path} on the endpoint `{name}`"
             ));
         }
-        if peer && !grant.peers {
-            return Err(format!(
+        match &grant.at {
+            EndpointAt::Workload { peers: false } if peer => Err(format!(
                 "the profile grants the endpoint `{name}` for the local workload alone"
-            ));
+            )),
+            EndpointAt::Host(host) if peer => Err(format!(
+                "the endpoint `{name}` is {host}, which has no peers: ask it as `local`"
+            )),
+            _ => Ok(grant),
         }
-        Ok(grant)
     }
 
     /// The grant for a volume, or why there is none.
@@ -231,16 +234,21 @@ mod tests {
 
     fn grants() -> Grants {
         let api = EndpointGrant {
+            at: EndpointAt::Workload { peers: false },
             port: 3000,
             methods: vec![Method::Get, Method::Post],
             paths: vec!["/api/v1/**".into()],
-            peers: false,
             secret: Some("admin".into()),
             timeout: Duration::from_secs(2),
         };
         let mut grants = Grants::default();
         grants.endpoints.insert("api".into(), api.clone());
+        let other = EndpointGrant {
+            at: EndpointAt::Host("metadata".into()),
+            ..api.clone()
+        };
         grants.endpoints.insert("other".into(), api);
+        grants.endpoints.insert("metadata".into(), other);
         grants
             .volumes
             .insert("agdb-data".into(), VolumeGrant { write: true });
@@ -257,7 +265,7 @@ mod tests {
     #[test]
     fn a_request_needs_both_the_profile_and_the_description() {
         let effective = effective(
-            r#"{"endpoints": {"api": ["GET /api/**", "POST /api/v1/shutdown"], "more": ["/x"]}}"#,
+            r#"{"endpoints": {"api": ["GET /api/**", "POST /api/v1/shutdown"], "metadata": ["/**"], "more": ["/x"]}}"#,
         );
         let told = |name, method, path, peer| match effective.endpoint(name, method, path, peer) {
             Ok(_) => "granted".to_owned(),
@@ -272,6 +280,8 @@ mod tests {
                 told("api", Method::Delete, "/api/v1/db", false),
                 told("api", Method::Get, "/api/v1/../v2", false),
                 told("api", Method::Get, "/api/v1/db", true),
+                told("metadata", Method::Get, "/api/v1/db", false),
+                told("metadata", Method::Get, "/api/v1/db", true),
                 told("other", Method::Get, "/api/v1/db", false),
                 told("more", Method::Get, "/x", false),
             ],
@@ -283,6 +293,8 @@ mod tests {
                 "the profile does not grant DELETE on the endpoint `api`",
                 "the path is refused: it has an empty segment, `.` or `..`",
                 "the profile grants the endpoint `api` for the local workload alone",
+                "granted",
+                "the endpoint `metadata` is metadata, which has no peers: ask it as `local`",
                 "the plugin's description does not ask for the endpoint `other`",
                 "the profile grants no endpoint `more`",
             ]

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -12,21 +13,23 @@ use outrigger_profile::Method;
 /// A boxed future that can change threads.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// Whose workload is asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// Who is asked.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Target {
-    /// This replica's own.
+    /// This replica's own workload.
     Local,
-    /// The one of the replica with this ordinal.
+    /// That of the replica with this ordinal.
     Peer(Ordinal),
+    /// Another service, by its name or address.
+    Host(String),
 }
 
-/// One HTTP request to a workload, granted and complete.
+/// One HTTP request, granted and complete.
 ///
 /// Headers and body may hold secrets: its `Debug` shows neither.
 #[derive(Clone, PartialEq, Eq)]
 pub struct EndpointRequest {
-    /// Whose workload.
+    /// To whom.
     pub target: Target,
     /// The port.
     pub port: u16,
@@ -85,6 +88,14 @@ pub enum TransportError {
         /// Why.
         reason: String,
     },
+    /// The name of another service stands for an address of the machine's own link.
+    #[error("{host} is {address}, {}", outrigger_profile::LINK_LOCAL)]
+    LinkLocal {
+        /// The name.
+        host: String,
+        /// The address.
+        address: IpAddr,
+    },
     /// No whole answer in time.
     #[error("no answer within {} ms", .0.as_millis())]
     Timeout(Duration),
@@ -96,7 +107,7 @@ pub enum TransportError {
     Broken(String),
 }
 
-/// Sends requests to workloads.
+/// Sends requests to workloads and other services.
 pub trait Transport: Send + Sync + 'static {
     /// Sends one request and reads the whole answer.
     ///

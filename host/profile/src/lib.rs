@@ -10,6 +10,7 @@ mod did_you_mean;
 pub mod document;
 pub mod env;
 mod finding;
+mod host;
 pub mod layout;
 pub mod limits;
 mod model;
@@ -22,6 +23,7 @@ mod structure;
 
 pub use did_you_mean::did_you_mean;
 pub use finding::{Finding, Findings, Severity};
+pub use host::{LINK_LOCAL, host_problem, is_link_local};
 pub use model::*;
 pub use parse::parse;
 pub use reference::reference;

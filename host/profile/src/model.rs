@@ -104,21 +104,33 @@ pub struct Grants {
     pub volumes: BTreeMap<String, VolumeGrant>,
 }
 
-/// HTTP requests to one port of the workload, this replica's or a peer's.
+/// HTTP requests to one port of the workload, this replica's or a peer's, or of another service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EndpointGrant {
-    /// A port of [`Workload::ports`].
+    /// Where it is.
+    pub at: EndpointAt,
+    /// The port: one of [`Workload::ports`] where it is the workload's.
     pub port: u16,
     /// The methods.
     pub methods: Vec<Method>,
     /// Path patterns: `*` is one segment's rest, `**` any rest. Matched against the path without the query.
     pub paths: Vec<String>,
-    /// Whether peers may be asked too (default), or the local workload alone.
-    pub peers: bool,
     /// The secret (of [`Profile::secrets`]) whose keys `${secret:KEY}` stands for.
     pub secret: Option<String>,
     /// The wall time of one exchange, 10 ms to 30 s.
     pub timeout: Duration,
+}
+
+/// Where a granted endpoint is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EndpointAt {
+    /// The workload.
+    Workload {
+        /// Whether peers may be asked too (default), or the local workload alone.
+        peers: bool,
+    },
+    /// Another service: in a profile a template in Jinja, in a grant the name or address that it gave.
+    Host(String),
 }
 
 /// An HTTP method that can be granted.

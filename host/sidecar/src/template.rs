@@ -4,6 +4,7 @@
 mod context;
 mod env_file;
 mod filters;
+mod fixed;
 mod format;
 mod gate;
 mod includes;
@@ -17,6 +18,7 @@ mod shell;
 mod task;
 
 pub use self::context::{Context, VolumeFacts};
+pub(crate) use self::fixed::grants;
 pub use self::gate::Gate;
 pub use self::on_change::{ActionFailure, ChangeActions, RestartRequest, WorkloadActions};
 pub use self::plugin::TemplatePlugin;

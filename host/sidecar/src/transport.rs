@@ -1,4 +1,4 @@
-//! HTTP requests from plugins to the workload and its peers.
+//! HTTP requests from plugins to the workload, its peers and other services.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use outrigger_peers::PeerSet;
 use outrigger_plugin_host::{
     BoxFuture, EndpointRequest, EndpointResponse, Target, Transport, TransportError,
 };
-use outrigger_profile::Method;
+use outrigger_profile::{Method, is_link_local};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -19,8 +19,8 @@ mod exchange;
 
 pub(crate) use exchange::{ExchangeError, exchange, exchange_status};
 
-/// Sends requests over TCP, one connection each: to this replica's workload, or to the addresses
-/// under which the newest peer set knows a peer. Redirects are answers like all others.
+/// Sends requests over TCP, one connection each: to this replica's workload, to the addresses under which
+/// the newest peer set knows a peer, or to another service. Redirects are answers like all others.
 #[derive(Debug, Clone)]
 pub struct HttpTransport {
     workload_host: String,
@@ -37,10 +37,11 @@ impl HttpTransport {
     }
 
     /// Where a target is: its addresses where they are known, a name to look up otherwise.
-    fn place(&self, target: Target) -> Result<Place, TransportError> {
+    fn place(&self, target: &Target) -> Result<Place, TransportError> {
         let ordinal = match target {
             Target::Local => return Ok(Place::of(&self.workload_host, &[])),
-            Target::Peer(ordinal) => ordinal,
+            Target::Host(host) => return Ok(Place::of(host, &[])),
+            Target::Peer(ordinal) => *ordinal,
         };
         let peers = self.peers.borrow();
         if ordinal == peers.identity.ordinal {
@@ -53,14 +54,43 @@ impl HttpTransport {
         Ok(Place::of(&replica.host, &replica.addresses))
     }
 
+    /// A connection to another service, at none but the addresses that were looked at here.
+    async fn connect_elsewhere(&self, host: &str, port: u16) -> Result<TcpStream, TransportError> {
+        let failed = |error: &dyn std::fmt::Display| TransportError::Connect {
+            address: authority(host, port),
+            reason: error.to_string(),
+        };
+        let domain = format!(".{}", self.peers.borrow().identity.cluster_domain);
+        // A whole name of the cluster is no reason to go through the search list.
+        let name = if host.ends_with(&domain) {
+            format!("{host}.")
+        } else {
+            host.to_owned()
+        };
+        let found = tokio::net::lookup_host((name, port)).await;
+        let addresses: Vec<SocketAddr> = found.map_err(|error| failed(&error))?.collect();
+        if let Some(address) = addresses.iter().find(|found| is_link_local(found.ip())) {
+            return Err(TransportError::LinkLocal {
+                host: host.to_owned(),
+                address: address.ip(),
+            });
+        }
+        TcpStream::connect(addresses.as_slice())
+            .await
+            .map_err(|error| failed(&error))
+    }
+
     async fn exchange(&self, request: EndpointRequest) -> Result<EndpointResponse, TransportError> {
-        let place = self.place(request.target)?;
+        let place = self.place(&request.target)?;
         let broken = |reason: String| TransportError::Broken(reason);
         let bytes_max = request.response_bytes_max;
         let mut head = Request::builder()
             .method(method(request.method))
             .uri(&request.path)
-            .header(header::HOST, authority(&place.host, request.port))
+            .header(
+                header::HOST,
+                authority(place.host.trim_end_matches('.'), request.port),
+            )
             .header(header::CONNECTION, "close");
         for (name, value) in &request.headers {
             head = head.header(name, value);
@@ -68,7 +98,10 @@ impl HttpTransport {
         let message = head
             .body(Full::new(Bytes::from(request.body)))
             .map_err(|error| broken(error.to_string()))?;
-        let stream = place.connect(request.target, request.port).await?;
+        let stream = match &request.target {
+            Target::Host(host) => self.connect_elsewhere(host, request.port).await?,
+            other => place.connect(other, request.port).await?,
+        };
         let response = exchange(stream, message, bytes_max)
             .await
             .map_err(|error| match error {
@@ -120,7 +153,7 @@ impl Place {
         }
     }
 
-    async fn connect(&self, target: Target, port: u16) -> Result<TcpStream, TransportError> {
+    async fn connect(&self, target: &Target, port: u16) -> Result<TcpStream, TransportError> {
         let connected = if self.addresses.is_empty() {
             TcpStream::connect((self.host.as_str(), port)).await
         } else {
@@ -135,7 +168,7 @@ impl Place {
             |error| match (target, self.addresses.is_empty(), error.kind()) {
                 // The name did not resolve: there is nobody by this name now.
                 (Target::Peer(ordinal), true, kind) if !is_refusal(kind) => {
-                    TransportError::UnknownPeer(ordinal)
+                    TransportError::UnknownPeer(*ordinal)
                 }
                 _ => TransportError::Connect {
                     address: authority(&self.host, port),

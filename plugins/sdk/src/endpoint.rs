@@ -1,4 +1,5 @@
-//! HTTP requests to the workload and its peers, by the name of a granted endpoint.
+//! HTTP requests to the workload and its peers, or to another service, by the name of a granted endpoint.
+//! An endpoint that the profile grants with a `host` is asked at [`Target::Local`].
 //!
 //! There are no URLs here: the host adds the address, the credentials, the limits and the deadline.
 

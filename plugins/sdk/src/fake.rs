@@ -124,7 +124,7 @@ impl FakeHost {
         self
     }
 
-    /// Answers `line` (`"GET /path"`) at this target. Given several times, the answers are used one
+    /// Answers `line` (`"GET /path"`) at this target; a service that is granted by its `host` is `Local`. Given several times, the answers are used one
     /// after the other and the last one stays.
     #[must_use]
     pub fn endpoint(self, name: &str, target: Target, line: &str, status: u16, body: &str) -> Self {

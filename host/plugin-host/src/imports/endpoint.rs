@@ -1,11 +1,11 @@
-//! Requests to the workload and its peers: each is held against the grants and the caps, gets its
+//! Requests to the workload, its peers and other services: each is held against the grants and the caps, gets its
 //! secrets, and goes out through the [`Transport`](crate::Transport).
 
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use outrigger_peers::Ordinal;
-use outrigger_profile::{EndpointGrant, Method};
+use outrigger_profile::{EndpointAt, EndpointGrant, Method};
 
 use crate::bindings::imports::endpoint;
 use crate::bindings::wit;
@@ -101,6 +101,7 @@ async fn exchange(
         .map_err(|error| {
             let kind = match error {
                 TransportError::TooLarge(_) => wit::FailureKind::Limit,
+                TransportError::LinkLocal { .. } => wit::FailureKind::Denied,
                 TransportError::UnknownPeer(_)
                 | TransportError::Connect { .. }
                 | TransportError::Timeout(_)
@@ -130,15 +131,18 @@ fn prepare(shared: &Shared, request: endpoint::Request) -> Result<EndpointReques
         endpoint::Method::Delete => Method::Delete,
         endpoint::Method::Patch => Method::Patch,
     };
-    let target = match request.target {
-        endpoint::Target::Local => Target::Local,
-        endpoint::Target::Peer(ordinal) => Target::Peer(Ordinal(ordinal)),
-    };
-    let is_peer = target != Target::Local;
+    let is_peer = matches!(request.target, endpoint::Target::Peer(_));
     let grant = shared
         .grants
         .endpoint(&request.endpoint, method, &request.path, is_peer)
         .map_err(|reason| failure(wit::FailureKind::Denied, reason))?;
+    let target = match (&grant.at, request.target) {
+        (EndpointAt::Host(host), _) => Target::Host(host.clone()),
+        (EndpointAt::Workload { .. }, endpoint::Target::Local) => Target::Local,
+        (EndpointAt::Workload { .. }, endpoint::Target::Peer(ordinal)) => {
+            Target::Peer(Ordinal(ordinal))
+        }
+    };
     if request.body.len() > REQUEST_BODY_BYTES_MAX {
         return limit(format!(
             "a body of {} bytes, the most is {REQUEST_BODY_BYTES_MAX}",

@@ -12,7 +12,9 @@ use outrigger_plugin_host::{
     HostConfig, LoadError, Plugin, PluginHost, PluginSetup, SecretError, SecretReader, StateStore,
     Transport, TransportError,
 };
-use outrigger_profile::{ByteSize, EndpointGrant, Grants, Method, PluginLimits, VolumeGrant};
+use outrigger_profile::{
+    ByteSize, EndpointAt, EndpointGrant, Grants, Method, PluginLimits, VolumeGrant,
+};
 use serde_json::{Value, json};
 
 use crate::guests;
@@ -89,10 +91,10 @@ pub(crate) fn setup(name: &str, settings: &Value) -> PluginSetup {
     grants.endpoints.insert(
         "api".into(),
         EndpointGrant {
+            at: EndpointAt::Workload { peers: true },
             port: 3000,
             methods: vec![Method::Get],
             paths: vec!["/ok".into(), "/slow".into()],
-            peers: true,
             secret: None,
             timeout: Duration::from_secs(5),
         },

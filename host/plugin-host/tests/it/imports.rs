@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use outrigger_plugin_host::{Plugin, Probe, StateStore};
+use outrigger_plugin_host::{Plugin, Probe, StateStore, Target};
+use outrigger_profile::EndpointAt;
 use serde_json::json;
 
 use crate::fakes::{FakeTransport, load, peers, setup};
@@ -36,6 +37,21 @@ async fn many_requests_go_out_a_few_at_a_time() {
     assert_eq!(transport.sent.lock().unwrap().len(), 40);
     let most = transport.most_in_flight.load(Ordering::SeqCst);
     assert!((2..=8).contains(&most), "{most} at once");
+}
+
+#[tokio::test]
+async fn what_is_granted_at_another_host_goes_there_under_the_same_limits() {
+    let mut setup = setup("imports-host", &json!({"behaviour": "many-requests"}));
+    let transport = Arc::new(FakeTransport::default());
+    setup.transport = transport.clone();
+    let grant = setup.grants.endpoints.get_mut("api").unwrap();
+    grant.at = EndpointAt::Host("db-metadata".into());
+    let plugin = Plugin::new(load(guests::misbehaving(), setup).await.unwrap());
+    let verdict = plugin.evaluate(Probe::Readiness, &peers()).await.unwrap();
+    assert_eq!(verdict.reasons[0].message, "40 of 40 answered");
+    let sent = transport.sent.lock().unwrap();
+    let there = Target::Host("db-metadata".into());
+    assert!(sent.iter().all(|request| request.target == there));
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::Convert;
 use crate::document::path;
+use crate::host::is_dns_name;
 use crate::structure::cut;
 use crate::{Discovery, DiscoverySource, FixedPeer, defaults, raw};
 
@@ -88,16 +89,7 @@ impl Convert {
         for (index, host) in peers.into_iter().enumerate() {
             let at = path::item("spec.discovery.peers", index);
             let address: Option<std::net::IpAddr> = host.parse().ok();
-            let name = host.strip_suffix('.').unwrap_or(&host);
-            let is_name = !name.is_empty()
-                && name.len() <= 253
-                && name.split('.').all(|label| {
-                    (1..=63).contains(&label.len())
-                        && label
-                            .bytes()
-                            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
-                });
-            if address.is_none() && !is_name {
+            if address.is_none() && !is_dns_name(&host) {
                 let hint = if host.contains("://") || host.contains(':') {
                     "leave scheme and port out; the port is `discovery.port`"
                 } else {

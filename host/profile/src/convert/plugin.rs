@@ -8,13 +8,15 @@ use super::{Convert, method};
 use crate::document::path;
 use crate::structure::cut;
 use crate::{
-    ByteSize, EndpointGrant, Grants, Method, OnFailure, Plugin, PluginLimits, PluginSource, Sha256,
-    VolumeGrant, defaults, did_you_mean, raw, show_span,
+    ByteSize, EndpointAt, EndpointGrant, Grants, Method, OnFailure, Plugin, PluginLimits,
+    PluginSource, Sha256, VolumeGrant, defaults, did_you_mean, host_problem, raw, show_span,
 };
 
 const MEMORY: (ByteSize, ByteSize) = (ByteSize(1 << 20), ByteSize(256 << 20));
 const CPU: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(10));
 const WALL: (Duration, Duration) = (Duration::from_millis(10), Duration::from_mins(1));
+/// The most that a template of a host's name may hold: several names with conditions between them.
+const HOST_TEMPLATE_BYTES: usize = 1024;
 const ENDPOINT: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(30));
 
 impl Convert {
@@ -185,8 +187,22 @@ impl Convert {
 
     fn endpoint(&mut self, at: &str, endpoint: raw::Endpoint, wall: Duration) -> EndpointGrant {
         let key = |key: &str| path::key(at, key);
-        let port = self.port(&key("port"), endpoint.port);
-        if port != 0 && !self.ports.values().any(|known| *known == port) {
+        let port = match endpoint.port {
+            Some(raw::PortRef::Name(name))
+                if endpoint.host.is_some() && !self.declared.ports.contains(&name) =>
+            {
+                self.error(
+                    key("port"),
+                    format!("`{}` is no port of the workload's", cut(&name)),
+                    "write the number that the other service listens at",
+                );
+                0
+            }
+            port => self.port(&key("port"), port),
+        };
+        let place = self.endpoint_at(at, endpoint.host, endpoint.peers);
+        let is_workload = matches!(place, EndpointAt::Workload { .. });
+        if is_workload && port != 0 && !self.ports.values().any(|known| *known == port) {
             self.error(
                 key("port"),
                 format!("port {port} is not among the workload's"),
@@ -250,13 +266,39 @@ impl Convert {
             );
         }
         EndpointGrant {
+            at: place,
             port,
             methods,
             paths,
-            peers: endpoint.peers.unwrap_or(true),
             secret: endpoint.secret,
             timeout,
         }
+    }
+
+    fn endpoint_at(&mut self, at: &str, host: Option<String>, peers: Option<bool>) -> EndpointAt {
+        let Some(host) = host else {
+            let peers = peers.unwrap_or(true);
+            return EndpointAt::Workload { peers };
+        };
+        if peers == Some(true) {
+            self.error(
+                path::key(at, "peers"),
+                "another service has no peers",
+                "remove it, or `host`",
+            );
+        }
+        let at = path::key(at, "host");
+        if host.len() > HOST_TEMPLATE_BYTES {
+            self.error(
+                at,
+                format!("the text has more than {HOST_TEMPLATE_BYTES} bytes"),
+                "names have at most 253",
+            );
+        } else if !host.contains('{') {
+            // What a template gives is known when it is rendered.
+            self.findings.extend(host_problem(&at, &host));
+        }
+        EndpointAt::Host(host)
     }
 
     fn pattern(&mut self, at: &str, pattern: &str) {

@@ -45,7 +45,7 @@ pub(crate) enum OnFailure {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) struct Grants {
-    /// HTTP requests to the workload, by the name that the plugin uses.
+    /// HTTP requests to the workload or to one other service, by the name that the plugin uses.
     pub endpoints: Option<BTreeMap<String, Endpoint>>,
     /// The pod's volumes that the plugin may read: a list of their names, or a mapping from the name to
     /// what is granted.
@@ -55,7 +55,12 @@ pub(crate) struct Grants {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) struct Endpoint {
-    /// The port: a name or number of `spec.workload.ports`.
+    /// The name or address of another service, which is asked instead of the workload; the plugin reaches
+    /// it as its `local` target. A Jinja template that sees `self`, `namespace`, `domain`, `service`,
+    /// `service_host`, `env` and `settings`. Link-local addresses are refused.
+    #[schemars(extend("examples" = ["db-metadata.{{ namespace }}.svc.{{ domain }}"]))]
+    pub host: Option<String>,
+    /// The port: a name or number of `spec.workload.ports`; with `host`, any number.
     #[schemars(required)]
     pub port: Option<PortRef>,
     /// The methods.
@@ -64,7 +69,7 @@ pub(crate) struct Endpoint {
     /// Patterns of paths: `*` stands for any rest within a segment, `**` for any rest at all.
     #[schemars(required, extend("examples" = [["/api/v1/**"]]))]
     pub paths: Option<Vec<String>>,
-    /// Whether peers may be asked too, or the replica's own workload alone.
+    /// Whether peers may be asked too, or the replica's own workload alone. Without meaning with `host`.
     #[schemars(extend("default" = true))]
     pub peers: Option<bool>,
     /// The secret (of `spec.secrets`) whose keys `${secret:KEY}` stands for in requests.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use outrigger_profile::{Finding, PluginSource, Profile};
+use outrigger_profile::{EndpointAt, Finding, PluginSource, Profile};
 
 use super::read::DOCUMENT;
 
@@ -57,7 +57,14 @@ pub(super) fn problems(old: &Profile, new: &Profile) -> Vec<Finding> {
 
 /// Whether the plugin must be loaded anew.
 pub(super) fn plugin_differs(old: &Profile, new: &Profile) -> bool {
-    old.plugin != new.plugin
+    // The hosts of granted endpoints may be made of the profile's own settings.
+    let is_elsewhere = |profile: &Profile| {
+        let plugin = profile.plugin.iter();
+        plugin
+            .flat_map(|plugin| plugin.grants.endpoints.values())
+            .any(|endpoint| matches!(endpoint.at, EndpointAt::Host(_)))
+    };
+    old.plugin != new.plugin || (is_elsewhere(new) && old.settings != new.settings)
 }
 
 fn list(folders: &[PathBuf]) -> String {

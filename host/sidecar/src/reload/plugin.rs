@@ -14,6 +14,7 @@ use outrigger_profile::{Finding, Plugin as PluginSpec, PluginSource, Profile, di
 use super::{Loaded, PluginReloader};
 use crate::config::Config;
 use crate::discovery::chain;
+use crate::template;
 use crate::trial::PluginFaults;
 
 /// Where a profile has the plugin's own settings.
@@ -54,7 +55,8 @@ impl PluginLoader {
             return Ok(None);
         };
         let source = self.source(&spec.source).map_err(|finding| vec![finding])?;
-        let loaded = self.host.load(&source, self.setup(profile, spec)).await;
+        let setup = self.setup(profile, spec)?;
+        let loaded = self.host.load(&source, setup).await;
         let generation = loaded.map_err(|error| findings(&error))?;
         Ok(Some(generation))
     }
@@ -88,7 +90,7 @@ impl PluginLoader {
         .hint(hint)
     }
 
-    fn setup(&self, profile: &Profile, spec: &PluginSpec) -> PluginSetup {
+    fn setup(&self, profile: &Profile, spec: &PluginSpec) -> Result<PluginSetup, Vec<Finding>> {
         let name = match &spec.source {
             PluginSource::Builtin(name) => name.clone(),
             PluginSource::File { path, .. } => path.file_stem().map_or_else(
@@ -102,17 +104,17 @@ impl PluginLoader {
             .iter()
             .map(|(name, volume)| (name.clone(), PathBuf::clone(&volume.sidecar_path)))
             .collect();
-        PluginSetup {
+        Ok(PluginSetup {
             name,
             settings: spec.settings.clone(),
-            grants: spec.grants.clone(),
+            grants: template::grants(profile, &self.config)?,
             limits: spec.limits,
             transport: Arc::clone(&self.transport),
             secrets: Arc::clone(&self.secrets),
             volumes,
             state: Arc::clone(&self.state),
             dropped_lines: Arc::clone(&self.dropped_lines),
-        }
+        })
     }
 
     /// What puts new generations of `plugin` in the place of the present one.

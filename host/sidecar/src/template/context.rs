@@ -44,24 +44,6 @@ pub struct VolumeFacts {
     pub free: Option<u64>,
 }
 
-/// The names at the top, for did-you-mean.
-pub(crate) const NAMES: [&str; 14] = [
-    "desired",
-    "domain",
-    "env",
-    "peers",
-    "plugin",
-    "quorum",
-    "replicas",
-    "secrets",
-    "self",
-    "service",
-    "service_host",
-    "settings",
-    "start",
-    "volumes",
-];
-
 impl Context {
     /// The whole of it but the Secrets, as JSON: what templates see, and what did-you-mean looks at.
     pub(crate) fn json(&self) -> Json {

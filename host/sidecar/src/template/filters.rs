@@ -10,8 +10,8 @@ use outrigger_profile::ByteSize;
 
 use super::random::{self, Seeds};
 
-/// Adds them to an environment.
-pub(super) fn add(environment: &mut Environment<'_>, seeds: &Arc<dyn Seeds>) {
+/// Adds those that depend on what they are given alone.
+pub(super) fn add(environment: &mut Environment<'_>) {
     environment.add_filter("bytes", |value: Value| bytes(&value));
     environment.add_filter("quantity", |value: Value| {
         bytes(&value).map(|bytes| ByteSize(bytes).to_string())
@@ -29,7 +29,10 @@ pub(super) fn add(environment: &mut Environment<'_>, seeds: &Arc<dyn Seeds>) {
     environment.remove_global("debug");
 
     environment.add_function("refuse", |why: String| Err::<Value, _>(refused(&why)));
+}
 
+/// Adds those that give random texts.
+pub(super) fn add_random(environment: &mut Environment<'_>, seeds: &Arc<dyn Seeds>) {
     let per_start = Arc::clone(seeds);
     let named = Arc::clone(seeds);
     environment.add_function("new_per_start", move |len: usize| {
@@ -53,7 +56,7 @@ pub(super) fn add(environment: &mut Environment<'_>, seeds: &Arc<dyn Seeds>) {
     );
 }
 
-/// The names of what [`add`] adds, for did-you-mean.
+/// The names of what [`add`] and [`add_random`] add, for did-you-mean.
 pub(super) const NAMES: [&str; 10] = [
     "bytes",
     "hosts",

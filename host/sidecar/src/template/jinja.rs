@@ -4,52 +4,63 @@ use std::collections::BTreeMap;
 use std::io;
 
 use minijinja::syntax::SyntaxConfig;
+use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Value};
 use outrigger_profile::{Finding, did_you_mean};
 use serde_json::Value as Json;
 
-use super::context::{Context, NAMES};
+use super::context::Context;
 use super::filters;
 use super::includes;
 use crate::limits;
+use crate::secrets::Secrets;
 
 /// Templates that can include one another, and the context that all of them see.
 #[derive(Debug)]
 pub(super) struct Jinja<'a> {
     environment: Environment<'static>,
     templates: &'a BTreeMap<String, String>,
-    context: &'a Context,
+    secrets: &'a Secrets,
     value: Value,
     seen: Json,
+    /// What sees it, for hints.
+    seer: &'static str,
 }
 
 impl<'a> Jinja<'a> {
     /// Gets ready. Templates are compiled when they are first used, so that a text which is no Jinja
     /// harms nobody.
     pub(super) fn new(templates: &'a BTreeMap<String, String>, context: &'a Context) -> Self {
-        let mut environment = Environment::new();
-        let syntax = SyntaxConfig::builder()
-            .trim_blocks(true)
-            .lstrip_blocks(true)
-            .keep_trailing_newline(true)
-            .build()
-            .expect("the delimiters are Jinja's own");
-        environment.set_syntax(syntax);
-        environment.set_undefined_behavior(UndefinedBehavior::Strict);
-        environment.set_auto_escape_callback(|_| AutoEscape::None);
-        environment.set_fuel(Some(limits::TEMPLATE_FUEL));
-        environment.set_recursion_limit(limits::TEMPLATE_DEPTH);
-        // Errors know the place in the source.
-        environment.set_debug(true);
-        let sources = templates.clone();
-        environment.set_loader(move |name| Ok(sources.get(name).cloned()));
-        filters::add(&mut environment, &context.seeds);
-        Self {
-            environment,
+        let mut seen = context.json();
+        if let Json::Object(fields) = &mut seen {
+            // Their names are seen, what they hold is looked up apart.
+            fields.insert("secrets".to_owned(), Json::Null);
+        }
+        let mut jinja = Self {
+            environment: environment(templates),
             templates,
-            context,
+            secrets: &context.secrets,
             value: context.value(),
-            seen: context.json(),
+            seen,
+            seer: "templates see",
+        };
+        filters::add_random(&mut jinja.environment, &context.seeds);
+        jinja
+    }
+
+    /// For texts that are rendered once: nothing random, no replicas, no Secrets.
+    pub(super) fn fixed(
+        templates: &'a BTreeMap<String, String>,
+        secrets: &'a Secrets,
+        seen: Json,
+    ) -> Self {
+        Self {
+            environment: environment(templates),
+            templates,
+            secrets,
+            value: Value::from(Serde(seen.clone())),
+            seen,
+            seer: "texts that are rendered once see",
         }
     }
 
@@ -87,7 +98,7 @@ impl<'a> Jinja<'a> {
             .zip(error.range())
             .and_then(|(source, range)| expression(source, range));
         let (problem, hint) = self.explain(error, expression.as_deref());
-        let mut finding = Finding::error("", self.context.secrets.redact(&problem))
+        let mut finding = Finding::error("", self.secrets.redact(&problem))
             .in_file(error.name().unwrap_or(name))
             .at_line(error.line().unwrap_or(0));
         if let Some(hint) = hint {
@@ -161,9 +172,11 @@ impl<'a> Jinja<'a> {
             return self.missing_secret(segments.next(), segments.next());
         }
         let Some(mut here) = self.seen.get(first) else {
-            return Some(match did_you_mean(first, NAMES) {
+            let mut names: Vec<&str> = self.seen.as_object()?.keys().map(String::as_str).collect();
+            names.sort_unstable();
+            return Some(match did_you_mean(first, names.iter().copied()) {
                 Some(near) => format!("did you mean `{near}`?"),
-                None => format!("templates see {}", NAMES.join(", ")),
+                None => format!("{} {}", self.seer, names.join(", ")),
             });
         };
         let mut shown = first.to_owned();
@@ -185,7 +198,7 @@ impl<'a> Jinja<'a> {
     }
 
     fn missing_secret(&self, name: Option<&str>, key: Option<&str>) -> Option<String> {
-        let secrets = &self.context.secrets;
+        let secrets = self.secrets;
         let name = name?;
         if let Some(problem) = secrets.problem(name) {
             return Some(problem.to_owned());
@@ -203,6 +216,28 @@ impl<'a> Jinja<'a> {
         let names: Vec<&str> = keys.keys().map(String::as_str).collect();
         Some(format!("the Secret has the keys: {}", names.join(", ")))
     }
+}
+
+/// Strict, bounded, and with what configurations need.
+fn environment(templates: &BTreeMap<String, String>) -> Environment<'static> {
+    let mut environment = Environment::new();
+    let syntax = SyntaxConfig::builder()
+        .trim_blocks(true)
+        .lstrip_blocks(true)
+        .keep_trailing_newline(true)
+        .build()
+        .expect("the delimiters are Jinja's own");
+    environment.set_syntax(syntax);
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_auto_escape_callback(|_| AutoEscape::None);
+    environment.set_fuel(Some(limits::TEMPLATE_FUEL));
+    environment.set_recursion_limit(limits::TEMPLATE_DEPTH);
+    // Errors know the place in the source.
+    environment.set_debug(true);
+    let sources = templates.clone();
+    environment.set_loader(move |name| Ok(sources.get(name).cloned()));
+    filters::add(&mut environment);
+    environment
 }
 
 /// The expression at a range of a source. Ranges of failed look-ups begin in the middle of their path

@@ -119,3 +119,36 @@ async fn what_does_not_come_is_told_by_its_kind() {
         .unwrap_err();
     assert!(matches!(error, TransportError::Connect { .. }), "{error:?}");
 }
+
+#[tokio::test]
+async fn another_service_is_reached_by_its_name_and_called_by_it() {
+    let (port, _tasks) = workload().await;
+    let ask = |host: &str| {
+        let request = request(Target::Host(host.to_owned()), port, "/host");
+        async move { transport().send(request).await }
+    };
+    for (host, called) in [("localhost", "localhost"), ("127.0.0.1", "127.0.0.1")] {
+        let answer = ask(host).await.unwrap();
+        let body = String::from_utf8(answer.body).unwrap();
+        assert_eq!(body, format!("{called}:{port}"));
+    }
+    let error = ask("nobody.invalid").await.unwrap_err();
+    assert!(matches!(error, TransportError::Connect { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_link_local_address_is_refused_however_it_is_written() {
+    for host in [
+        "169.254.169.254",
+        "0251.0376.43518",
+        "::ffff:169.254.169.254",
+        "fe80::1",
+    ] {
+        let request = request(Target::Host(host.to_owned()), 80, "/");
+        let error = transport().send(request).await.unwrap_err();
+        assert!(
+            matches!(error, TransportError::LinkLocal { .. }),
+            "{host}: {error}"
+        );
+    }
+}
