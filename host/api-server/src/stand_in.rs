@@ -322,6 +322,9 @@ async fn answer(State(stand_in): State<StandIn>, request: Request) -> Response {
     if stand_in.inner.lock().unwrap().away {
         return std::future::pending().await;
     }
+    let agent = parts.headers.get(header::USER_AGENT);
+    let told = agent.is_some_and(|agent| agent.as_bytes().starts_with(b"outrigger/"));
+    assert!(told, "{path}: nobody could tell whose request this is");
     let mut inner = stand_in.inner.lock().unwrap();
     let watch = query.get("watch").is_some_and(|watch| watch == "true");
     inner.asked.push(format!(

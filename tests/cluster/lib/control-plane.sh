@@ -49,8 +49,21 @@ current-context: $name
 X
 }
 
+# What pods ask of the API server, one line for each answer: `cluster logs audit`.
+audit_policy() {
+    cat >"$state/audit.yaml" <<X
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived, ResponseStarted]
+rules:
+  - {level: Metadata, userGroups: ["system:serviceaccounts"]}
+  - {level: None}
+X
+}
+
 control_plane() {
     export KUBECONFIG=$state/admin.kubeconfig
+    audit_policy
     keep etcd etcd --data-dir "$state/etcd" --unsafe-no-fsync --log-level warn \
         --listen-client-urls http://127.0.0.1:2379 --advertise-client-urls http://127.0.0.1:2379 \
         --listen-peer-urls http://127.0.0.1:2380
@@ -60,6 +73,7 @@ control_plane() {
         --client-ca-file="$pki/authority.crt" --service-cluster-ip-range=$services \
         --service-account-key-file="$pki/accounts.pub" --service-account-signing-key-file="$pki/accounts.key" \
         --service-account-issuer=https://kubernetes.default.svc \
+        --audit-policy-file="$state/audit.yaml" --audit-log-path="$logs/audit.log" \
         --authorization-mode=Node,RBAC --enable-admission-plugins=NodeRestriction --enable-aggregator-routing=true \
         --kubelet-client-certificate="$pki/admin.crt" --kubelet-client-key="$pki/admin.key" \
         --kubelet-preferred-address-types=InternalIP --allow-privileged=true --profiling=false

@@ -46,8 +46,30 @@ impl Api {
         if answer.status == 201 {
             return Ok(answer.json());
         }
-        let text = answer.text();
-        let status: Value = serde_json::from_str(&text).unwrap_or_default();
-        Err(status["message"].as_str().map_or(text, str::to_owned))
+        Err(refusal(answer.text()))
     }
+
+    /// Reads a path of one of the endpoints of a Service that are ready.
+    pub(crate) async fn read(
+        &self,
+        namespace: &str,
+        service_and_port: &str,
+        path: &str,
+    ) -> Result<(), String> {
+        let path =
+            format!("/api/v1/namespaces/{namespace}/services/{service_and_port}/proxy{path}");
+        let answer = self.http.get(&path).await;
+        let answer = answer.map_err(|error| error.to_string())?;
+        if answer.status == 200 {
+            Ok(())
+        } else {
+            Err(refusal(answer.text()))
+        }
+    }
+}
+
+/// What the API server says of a request that failed.
+fn refusal(text: String) -> String {
+    let status: Value = serde_json::from_str(&text).unwrap_or_default();
+    status["message"].as_str().map_or(text, str::to_owned)
 }

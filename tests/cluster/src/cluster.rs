@@ -86,6 +86,14 @@ impl Cluster {
         self.script(|script| script.arg("run").args(command))
     }
 
+    /// What the node's container runtime says to its own command line.
+    pub(crate) fn containerd(&self, command: &[&str]) -> Result<String, String> {
+        let socket = self.kubeconfig.with_file_name("run/containerd.sock");
+        let socket = socket.to_string_lossy();
+        let runtime = ["ctr", "--address", &*socket, "--namespace", "k8s.io"];
+        self.run(&[&runtime[..], command].concat())
+    }
+
     /// Ends one of its programs, and keeps it from starting again.
     pub(crate) fn stop(&self, program: &str) -> Result<(), String> {
         self.script(|script| script.args(["stop", program]))

@@ -1,9 +1,13 @@
 //! Tests with a kubelet: real pods, injected by the webhook in its own pods, with real agdb servers.
 
+mod account;
 mod api_server;
+mod dns;
 mod edits;
 mod leader;
 mod life;
+mod ordinals;
+mod plugin;
 mod replicas;
 mod webhook;
 
@@ -56,7 +60,7 @@ pub(crate) fn trials(cluster: &Arc<Cluster>) -> Vec<Trial> {
     vec![
         trial(
             cluster,
-            "a_rollout_stops_each_replica_in_order_and_two_are_always_ready",
+            "a_rollout_stops_each_replica_in_order_and_no_client_sees_it",
             life::rollout,
         ),
         trial(
@@ -74,6 +78,37 @@ pub(crate) fn trials(cluster: &Arc<Cluster>) -> Vec<Trial> {
             "a_sidecar_that_is_killed_comes_back_and_its_workload_goes_on",
             life::killed_sidecar,
         ),
+        trial(
+            cluster,
+            "a_workload_that_is_killed_starts_again_beside_its_sidecar",
+            life::killed_workload,
+        ),
+        trial(
+            cluster,
+            "a_pod_deleted_in_the_middle_of_a_rollout_does_not_end_it",
+            life::deleted_mid_rollout,
+        ),
+        trial(
+            cluster,
+            "replicas_are_counted_from_five_and_their_claims_outlive_a_scale",
+            ordinals::from_five,
+        ),
+        trial(
+            cluster,
+            "a_plugin_in_a_config_map_is_replaced_without_a_restart",
+            plugin::replaced,
+        ),
+        trial(
+            cluster,
+            "a_pod_runs_as_a_user_that_no_image_knows",
+            account::strange_user,
+        ),
+        trial(
+            cluster,
+            "a_workload_waits_on_a_node_that_cannot_get_the_sidecars_image",
+            account::first_pull,
+        ),
+        trial(cluster, "replicas_serve_on_while_dns_is_away", dns::away),
         trial(
             cluster,
             "an_edited_config_map_is_acted_on_and_a_broken_one_is_refused",

@@ -1,4 +1,4 @@
-//! Pods that are created without an end, as dry runs, while something happens to the webhook.
+//! Clients that ask without an end while something happens: for pods, as dry runs, or a Service.
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -43,19 +43,43 @@ pub(crate) struct Traffic {
 pub(crate) async fn during<T>(scene: &Scene, drive: impl Future<Output = T>) -> (T, Traffic) {
     let api = Api::start(scene).await;
     let pod = pod(scene).await;
+    let create = async || {
+        let pod = api.would_create(&scene.namespace, &pod).await?;
+        if pod["spec"]["initContainers"][0]["name"] == "outrigger" {
+            Ok(())
+        } else {
+            Err(format!("not injected: {pod}"))
+        }
+    };
+    clients(create, drive).await
+}
+
+/// Two clients read a path of a Service through the API server, which passes each request on to an
+/// endpoint that is ready, until `drive` ends.
+pub(crate) async fn reading<T>(
+    scene: &Scene,
+    service_and_port: &str,
+    path: &str,
+    drive: impl Future<Output = T>,
+) -> (T, Traffic) {
+    let api = Api::start(scene).await;
+    let read = async || api.read(&scene.namespace, service_and_port, path).await;
+    clients(read, drive).await
+}
+
+async fn clients<T>(
+    ask: impl AsyncFn() -> Result<(), String>,
+    drive: impl Future<Output = T>,
+) -> (T, Traffic) {
     let traffic = RefCell::new(Traffic::default());
     let client = async || {
         loop {
             let asked = Instant::now();
-            let answer = api.would_create(&scene.namespace, &pod).await;
+            let answer = ask().await;
             let mut traffic = traffic.borrow_mut();
             traffic.requests += 1;
             traffic.slowest = traffic.slowest.max(asked.elapsed());
-            match answer {
-                Ok(pod) if pod["spec"]["initContainers"][0]["name"] == "outrigger" => {}
-                Ok(pod) => traffic.failed.push(format!("not injected: {pod}")),
-                Err(why) => traffic.failed.push(why),
-            }
+            traffic.failed.extend(answer.err());
         }
     };
     let result = tokio::select! {

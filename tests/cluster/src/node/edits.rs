@@ -9,7 +9,7 @@ use super::replicas::{all_ready, each, replicas, start};
 use crate::scene::Scene;
 
 /// The kubelet looks at `ConfigMap`s once in its sync period, and keeps them for as long.
-const SYNCED: Duration = Duration::from_mins(3);
+pub(super) const SYNCED: Duration = Duration::from_mins(3);
 
 pub(super) async fn config_map(scene: Scene) {
     start(&scene).await;

@@ -9,30 +9,80 @@ use tokio::time::Instant;
 use super::READY;
 use super::replicas::{Replica, all_ready, each, replicas, start, status};
 use crate::scene::Scene;
+use crate::traffic::reading;
 
 /// The example's grace period.
 const GRACE: Duration = Duration::from_secs(30);
 
+/// The Service that clients use: the replicas that are ready.
+const CLIENTS: &str = "
+apiVersion: v1
+kind: Service
+metadata: {name: agdb-clients}
+spec: {selector: {app: agdb}, ports: [{name: api, port: 3000, targetPort: api}]}
+";
+
 pub(super) async fn rollout(scene: Scene) {
     let before = start(&scene).await;
+    scene.apply(CLIENTS).await;
+    let began = Instant::now();
+    let through = async {
+        restart(&scene).await;
+        replaced(&scene, &before, 2).await
+    };
+    let (stops, traffic) = reading(&scene, "agdb-clients:api", "/api/v1/status", through).await;
+    eprintln!(
+        "the rollout took {:?}; stops: {stops:?}; {} requests, {} failed, the slowest took {:?}",
+        began.elapsed(),
+        traffic.requests,
+        traffic.failed.len(),
+        traffic.slowest
+    );
+    assert_eq!(traffic.failed, [""; 0], "of {}", traffic.requests);
+    drained(&stops);
+    all_ready(&scene, 3).await;
+    scene.end_namespace().await;
+}
+
+pub(super) async fn deleted_mid_rollout(scene: Scene) {
+    let before = start(&scene).await;
+    restart(&scene).await;
+    eventually(READY, "the first pod is leaving", async || {
+        let now = replicas(&scene).await;
+        match now.iter().find(|replica| replica.leaving) {
+            Some(_) => Ok(()),
+            None => Err(format!("{now:?}")),
+        }
+    })
+    .await;
+    let namespace = scene.namespace.as_str();
     scene
-        .kubectl(&[
-            "rollout",
-            "restart",
-            "statefulset/agdb",
-            "-n",
-            &scene.namespace,
-        ])
+        .kubectl(&["delete", "pod/agdb-0", "-n", namespace, "--wait=false"])
         .await
         .ok();
-    let began = Instant::now();
+    drained(&replaced(&scene, &before, 1).await);
+    all_ready(&scene, 3).await;
+    scene.end_namespace().await;
+}
+
+async fn restart(scene: &Scene) {
+    let namespace = scene.namespace.as_str();
+    scene
+        .kubectl(&["rollout", "restart", "statefulset/agdb", "-n", namespace])
+        .await
+        .ok();
+}
+
+/// Waits until each pod is another than before and serves; at least so many serve at each look. Gives
+/// how long each took from its deletion to its end.
+async fn replaced(scene: &Scene, before: &[Replica], least: usize) -> BTreeMap<String, Duration> {
     let mut leaving: BTreeMap<String, Instant> = BTreeMap::new();
     let mut stops: BTreeMap<String, Duration> = BTreeMap::new();
-    eventually(READY, "all three are new and ready", async || {
-        let now = replicas(&scene).await;
+    eventually(READY, "all are new and ready", async || {
+        let now = replicas(scene).await;
         let serving = now.iter().filter(|replica| replica.serves()).count();
-        assert!(serving >= 2, "fewer than two serve: {now:?}");
-        for old in &before {
+        assert!(serving >= least, "fewer than {least} serve: {now:?}");
+        for old in before {
             match now.iter().find(|replica| replica.uid == old.uid) {
                 Some(there) if there.leaving => {
                     leaving.entry(old.name.clone()).or_insert_with(Instant::now);
@@ -46,22 +96,24 @@ pub(super) async fn rollout(scene: Scene) {
                 }
             }
         }
-        if stops.len() == 3 && now.len() == 3 && now.iter().all(Replica::serves) {
+        let ended = stops.len() == before.len() && now.len() == before.len();
+        if ended && now.iter().all(Replica::serves) {
             Ok(())
         } else {
             Err(format!("{now:?}"))
         }
     })
     .await;
-    eprintln!("the rollout took {:?}; stops: {stops:?}", began.elapsed());
-    for (pod, stop) in &stops {
+    stops
+}
+
+fn drained(stops: &BTreeMap<String, Duration>) {
+    for (pod, stop) in stops {
         assert!(
             *stop < GRACE / 2,
             "{pod} was not drained but killed: {stop:?}"
         );
     }
-    all_ready(&scene, 3).await;
-    scene.end_namespace().await;
 }
 
 pub(super) async fn scale(scene: Scene) {
@@ -119,6 +171,34 @@ pub(super) async fn killed_sidecar(scene: Scene) {
     assert_eq!(
         status["files"]["set"], 1,
         "it took over its files: {status}"
+    );
+    scene.end_namespace().await;
+}
+
+pub(super) async fn killed_workload(scene: Scene) {
+    let before = start(&scene).await;
+    let pod = scene.get(&["pod/agdb-2", "-n", &scene.namespace]).await;
+    let id = pod["status"]["containerStatuses"][0]["containerID"].as_str();
+    let id = id.unwrap().trim_start_matches("containerd://");
+    scene
+        .cluster
+        .containerd(&["tasks", "kill", "--signal", "SIGKILL", id])
+        .unwrap();
+    eventually(READY, "it runs again", async || {
+        let now = replicas(&scene).await;
+        match now.last() {
+            Some(last) if last.workload_restarts == 1 && last.ready => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+    let after = all_ready(&scene, 3).await;
+    assert_eq!(after[2].uid, before[2].uid, "the pod is the same");
+    assert_eq!(after[2].sidecar_restarts, 0, "its sidecar went on");
+    let status = status(&scene, "agdb-2").await.unwrap();
+    assert_eq!(
+        status["files"]["set"], 1,
+        "nothing was rendered anew: {status}"
     );
     scene.end_namespace().await;
 }

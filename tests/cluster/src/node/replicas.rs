@@ -59,23 +59,64 @@ impl Replica {
 /// Puts the example into the test's namespace, which lets nothing in that is not *restricted*, and
 /// waits until it serves.
 pub(super) async fn start(scene: &Scene) -> Vec<Replica> {
+    start_as(scene, |_objects| {}).await
+}
+
+/// The same with objects that were changed before.
+pub(super) async fn start_as(scene: &Scene, change: impl FnOnce(&mut [Value])) -> Vec<Replica> {
     scene.make_namespace().await;
     let strict = "pod-security.kubernetes.io/enforce=restricted";
     scene
         .kubectl(&["label", "namespace", &scene.namespace, strict])
         .await
         .ok();
-    // What the sidecars of a namespace may, its owner decides.
+    allow(scene).await;
+    apply(scene, change).await;
+    all_ready(scene, 3).await
+}
+
+/// Lets the sidecars of the namespace do what its owner decides about.
+pub(super) async fn allow(scene: &Scene) {
     let access = std::fs::read_to_string(root().join(ACCESS)).unwrap();
     let own = format!("namespace: {}", scene.namespace);
     scene
         .apply(&access.replace("namespace: default", &own))
         .await;
-    scene
-        .kubectl(&["apply", "-n", &scene.namespace, "-k", "examples/agdb"])
+}
+
+/// Applies the example's objects, changed.
+pub(super) async fn apply(scene: &Scene, change: impl FnOnce(&mut [Value])) {
+    let printed = scene
+        .kubectl(&[
+            "create",
+            "--dry-run=client",
+            "-o",
+            "json",
+            "-k",
+            "examples/agdb",
+        ])
         .await
         .ok();
-    all_ready(scene, 3).await
+    let printed = serde_json::Deserializer::from_str(&printed).into_iter::<Value>();
+    let mut objects: Vec<Value> = printed.map(Result::unwrap).collect();
+    change(&mut objects);
+    for object in &mut objects {
+        object["metadata"]["namespace"] = scene.namespace.as_str().into();
+    }
+    let documents: Vec<String> = objects.iter().map(Value::to_string).collect();
+    // By the server: what a client's own apply remembers has no room for a plugin.
+    let namespace = scene.namespace.as_str();
+    let apply = ["apply", "--server-side", "-n", namespace, "-f", "-"];
+    scene
+        .kubectl_with(&apply, &documents.join("\n---\n"))
+        .await
+        .ok();
+}
+
+/// The object of this kind among the example's.
+pub(super) fn of_kind<'a>(objects: &'a mut [Value], kind: &str) -> &'a mut Value {
+    let found = objects.iter_mut().find(|object| object["kind"] == kind);
+    found.unwrap_or_else(|| panic!("the example has no {kind}"))
 }
 
 /// The pods of the example, in the order of their ordinals.
