@@ -73,10 +73,15 @@ pub enum ApiError {
         code: u16,
         /// What it says about it.
         message: String,
+        /// How long it wants to be left alone, where it says so.
+        retry_after: Option<Duration>,
     },
     /// It said more than is read.
     #[error("the API server's answer is longer than {0} bytes")]
     TooLong(usize),
+    /// There are more objects than are read.
+    #[error("there are more than {0}")]
+    TooMany(usize),
     /// It said something else than an object of this kind.
     #[error("the API server's answer cannot be read")]
     Malformed(#[source] serde_json::Error),
@@ -141,6 +146,11 @@ impl ApiServer {
         }
     }
 
+    /// The namespace of objects that name none: the kubeconfig's, or the pod's own.
+    pub fn namespace(&self) -> &str {
+        self.client.default_namespace()
+    }
+
     /// How many requests went out so far by this and its clones.
     pub fn requests(&self) -> RequestCounts {
         RequestCounts {
@@ -193,21 +203,43 @@ impl ApiServer {
             return Ok(response);
         }
         let code = response.status();
+        let retry_after = retry_after(&response);
         let body = read(response.into_body(), ERROR_BYTES)
             .await
             .unwrap_or_default();
-        Err(refused(code, &body))
+        Err(refused(code, &body, retry_after))
     }
 }
 
 /// An error's answer in words: a `Status`, or whatever stands between us and the API server says.
-fn refused(code: StatusCode, body: &[u8]) -> ApiError {
+fn refused(code: StatusCode, body: &[u8], retry_after: Option<Duration>) -> ApiError {
     #[derive(Deserialize)]
     struct Status {
         message: String,
+        #[serde(default)]
+        details: Option<Details>,
+    }
+    #[derive(Deserialize)]
+    struct Details {
+        #[serde(default)]
+        causes: Vec<Cause>,
+    }
+    #[derive(Deserialize)]
+    struct Cause {
+        #[serde(default)]
+        reason: String,
+        #[serde(default)]
+        message: String,
     }
     let message = match serde_json::from_slice::<Status>(body) {
-        Ok(status) => status.message,
+        Ok(status) => {
+            // The message alone does not say which budget it is.
+            let mut causes = status.details.into_iter().flat_map(|all| all.causes);
+            match causes.find(|cause| cause.reason == "DisruptionBudget") {
+                Some(cause) => cause.message,
+                None => status.message,
+            }
+        }
         Err(_) => code
             .canonical_reason()
             .unwrap_or("no reason")
@@ -216,7 +248,14 @@ fn refused(code: StatusCode, body: &[u8]) -> ApiError {
     ApiError::Refused {
         code: code.as_u16(),
         message,
+        retry_after,
     }
+}
+
+/// The header of that name, where it is a number of seconds.
+fn retry_after(response: &Response<Body>) -> Option<Duration> {
+    let value = response.headers().get(header::RETRY_AFTER)?;
+    value.to_str().ok()?.parse().ok().map(Duration::from_secs)
 }
 
 async fn read(body: Body, limit: usize) -> Result<Vec<u8>, ApiError> {

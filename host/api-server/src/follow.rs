@@ -205,6 +205,7 @@ async fn watched<S: Sink>(
                 return Err(ApiError::Refused {
                     code: status.code,
                     message: status.message.clone(),
+                    retry_after: None,
                 });
             }
         };
@@ -261,6 +262,7 @@ async fn touches(
                 return Err(ApiError::Refused {
                     code: status.code,
                     message: status.message.clone(),
+                    retry_after: None,
                 });
             }
             WatchEvent::Added(_) | WatchEvent::Modified(_) | WatchEvent::Deleted(_) => {

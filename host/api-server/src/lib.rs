@@ -21,8 +21,8 @@ pub mod stand_in;
 mod verbs;
 
 pub use client::{Answer, ApiError, ApiServer, Lines, Pause, RequestCounts};
-pub use connect::{ConnectError, connect, connect_in_cluster, server_version};
+pub use connect::{ConnectError, connect, connect_by_context, connect_in_cluster, server_version};
 pub use events::{EventCounts, EventSender, EventSink, Notice, Reporter, events};
 pub use follow::{Scope, Sink, follow, touched};
 pub use metadata::Metadata;
-pub use verbs::micro_time;
+pub use verbs::{micro_time, read_time, second_time};

@@ -79,6 +79,8 @@ struct Inner {
     refusals: Vec<(String, StatusCode)>,
     /// Answers that stay until they are taken back, by the beginning of the path.
     forbidden: Vec<String>,
+    /// Why no pod may be evicted now.
+    budget: Option<String>,
     /// Nothing is answered.
     away: bool,
     /// Watches that are open and hear nothing any more.
@@ -166,6 +168,11 @@ impl StandIn {
     pub fn allow(&self, path: &str) {
         let mut inner = self.inner.lock().unwrap();
         inner.forbidden.retain(|forbidden| forbidden != path);
+    }
+
+    /// No pod may be evicted from now on, as a budget says; or any may.
+    pub fn hold_evictions(&self, why: Option<&str>) {
+        self.inner.lock().unwrap().budget = why.map(str::to_owned);
     }
 
     /// It answers nothing from now on and all watches end, or it is back.
@@ -405,6 +412,7 @@ impl Inner {
                 };
                 (StatusCode::OK, self.put(path, after))
             }
+            ("POST", _) if path.ends_with("/eviction") => self.evict(path, &body),
             ("POST", _) => {
                 let path = format!("{path}/{}", body["metadata"]["name"].as_str().unwrap());
                 if self.objects.contains_key(&path) {
@@ -414,6 +422,32 @@ impl Inner {
             }
             _ => status(StatusCode::NOT_FOUND),
         }
+    }
+}
+
+impl Inner {
+    /// What the subresource does: the pod's deletion begins, unless a budget or a precondition is against it.
+    fn evict(&mut self, path: &str, eviction: &Value) -> (StatusCode, Value) {
+        let status = |code: StatusCode| (code, json!({"message": code.canonical_reason()}));
+        let path = path.strip_suffix("/eviction").unwrap();
+        let Some(mut pod) = self.objects.get(path).cloned() else {
+            return status(StatusCode::NOT_FOUND);
+        };
+        let wanted = &eviction["deleteOptions"]["preconditions"];
+        let differs =
+            |field: &str| !wanted[field].is_null() && wanted[field] != pod["metadata"][field];
+        if let Some(why) = &self.budget {
+            let causes = json!([{"reason": "DisruptionBudget", "message": why}]);
+            let message = "Cannot evict pod as it would violate the pod's disruption budget.";
+            let body = json!({"message": message, "details": {"causes": causes}});
+            return (StatusCode::TOO_MANY_REQUESTS, body);
+        }
+        if differs("uid") || differs("resourceVersion") {
+            return status(StatusCode::CONFLICT);
+        }
+        pod["metadata"]["deletionTimestamp"] = json!("2026-06-01T00:00:00Z");
+        self.put(path, pod);
+        (StatusCode::CREATED, json!({"status": "Success"}))
     }
 }
 

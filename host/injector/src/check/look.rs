@@ -12,10 +12,6 @@ use super::{Asked, Installation, On, RIGHTS, Rehearsal, Right, Seen, SeenPod};
 use crate::cluster::objects::ConfigMap;
 use outrigger_api_server::{ApiError, ApiServer, server_version};
 
-/// Objects in one page of a list.
-const PAGE: usize = 500;
-/// Pages of a list; what is beyond is not looked at.
-const PAGES: usize = 100;
 /// The name of the pod, and of the StatefulSet that it says it is of.
 const NAME: &str = "outrigger-check";
 
@@ -82,42 +78,15 @@ async fn optional<T: DeserializeOwned>(api: &ApiServer, path: &str) -> Asked<Opt
     }
 }
 
-#[derive(Deserialize)]
-struct List {
-    #[serde(default)]
-    metadata: ListMetadata,
-    #[serde(default)]
-    items: Vec<Value>,
-}
-
-#[derive(Deserialize, Default)]
-struct ListMetadata {
-    #[serde(default, rename = "continue")]
-    token: String,
-}
-
-/// All objects with a label, page by page, each reduced at once.
+/// All objects with a label, each reduced at once.
 async fn list<T>(
     api: &ApiServer,
     path: &str,
     selector: &str,
     reduce: impl Fn(&Value) -> T,
 ) -> Asked<Vec<T>> {
-    let (mut all, mut token) = (Vec::new(), String::new());
-    let selector = selector.replace('=', "%3D").replace('/', "%2F");
-    for _ in 0..PAGES {
-        let mut path = format!("{path}?labelSelector={selector}&limit={PAGE}");
-        if !token.is_empty() {
-            path = format!("{path}&continue={token}");
-        }
-        let page: List = get(api, &path).await.map_err(|error| error.chain())?;
-        all.extend(page.items.iter().map(&reduce));
-        if page.metadata.token.is_empty() {
-            return Ok(all);
-        }
-        token = page.metadata.token.replace('+', "%2B").replace('=', "%3D");
-    }
-    Err(format!("there are more than {}", PAGE * PAGES))
+    let all = api.list(path, selector, reduce).await;
+    Ok(all.map_err(|error| error.chain())?.value)
 }
 
 async fn endpoints(api: &ApiServer, installation: &Installation) -> Asked<Option<usize>> {

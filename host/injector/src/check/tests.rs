@@ -372,7 +372,11 @@ fn labelled_pods_of_which_the_webhook_never_hears_are_told() {
 fn the_answer_to_a_dry_run_tells_whether_the_webhook_was_reached() {
     let refused = |message: &str| {
         let message = message.to_owned();
-        look::told(Err(ApiError::Refused { code: 500, message }))
+        look::told(Err(ApiError::Refused {
+            code: 500,
+            message,
+            retry_after: None,
+        }))
     };
     assert_eq!(look::told(Ok(())), Rehearsal::NotAsked);
     assert_eq!(

@@ -212,6 +212,9 @@ pub(super) fn kind(error: &ApiError) -> &'static str {
         ApiError::Refused { .. } => "refused",
         ApiError::TimedOut => "timeout",
         ApiError::Unreachable(_) | ApiError::BrokeOff(_) => "network",
-        ApiError::TooLong(_) | ApiError::Malformed(_) | ApiError::Request(_) => "bad-answer",
+        ApiError::TooLong(_)
+        | ApiError::TooMany(_)
+        | ApiError::Malformed(_)
+        | ApiError::Request(_) => "bad-answer",
     }
 }
