@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use outrigger_peers::{Ordinal, RestartPlace};
+
 /// In which order pods come and go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Policy {
@@ -56,6 +58,13 @@ pub struct PodSeen {
     pub terminating: bool,
     /// The role that its sidecar published.
     pub role: Option<String>,
+}
+
+impl PodSeen {
+    /// Its place in the order of restarts.
+    pub(super) fn restart_place(&self, ordinal: u32) -> RestartPlace {
+        RestartPlace::of(self.role.as_deref(), Ordinal(ordinal))
+    }
 }
 
 /// What is seen.
@@ -152,16 +161,11 @@ fn roll(state: &State, seen: &Observed) -> Option<Action> {
         .iter()
         .filter_map(|(ordinal, uid)| seen.get(ordinal).map(|pod| (ordinal, uid, pod)))
         .filter(|(_, uid, pod)| pod.uid == **uid)
-        // The leader after all others, the highest ordinal before the lower ones.
-        .min_by_key(|(ordinal, _, pod)| (is_leader(pod), std::cmp::Reverse(**ordinal)));
+        .min_by_key(|(ordinal, _, pod)| pod.restart_place(**ordinal));
     Some(match next {
         Some((ordinal, _, _)) => Action::Delete(*ordinal),
         None => Action::RollDone,
     })
-}
-
-pub(super) fn is_leader(pod: &PodSeen) -> bool {
-    pod.role.as_deref() == Some("leader")
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::reconcile::{Observed, is_leader};
+use super::reconcile::Observed;
 
 /// How long the others' readiness is waited for.
 const WAIT_MAX: Duration = Duration::from_mins(1);
@@ -95,7 +95,7 @@ impl Turns {
             .waiting
             .iter()
             .filter_map(|(ordinal, waiting)| Some((*ordinal, waiting, seen.get(ordinal)?)))
-            .min_by_key(|(ordinal, _, pod)| (is_leader(pod), std::cmp::Reverse(*ordinal)));
+            .min_by_key(|(ordinal, _, pod)| pod.restart_place(*ordinal));
         let (ordinal, waiting, pod) = next?;
         let others: Vec<u32> = wanted.filter(|other| *other != ordinal).collect();
         let not_ready: Vec<String> = others

@@ -262,7 +262,8 @@ impl Reader {
                 self.manifests.programs.extend(programs);
             }
             // A Profile here is a file behind a ConfigMap that lies in the same folder.
-            "Profile" | "Namespace" => {}
+            // No replica is disrupted here while another one is not ready, budget or not.
+            "Profile" | "Namespace" | "PodDisruptionBudget" => {}
             other => self.note(format!("kind {other} is ignored: `up` runs StatefulSets")),
         }
     }
