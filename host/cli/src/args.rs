@@ -47,7 +47,7 @@ pub(crate) enum Command {
     Scale(Scale),
     /// Stop one replica in order and start it again
     Restart(Restart),
-    /// Restart every replica, one at a time, the leader last
+    /// Restart every replica, one at a time, the leader last; with --cluster in a cluster
     Roll(Roll),
     /// Kill a replica's workload, as a crash would
     Kill(Kill),
@@ -159,11 +159,62 @@ pub(crate) struct Restart {
 pub(crate) struct Roll {
     #[command(flatten)]
     pub(crate) target: Target,
-    #[command(flatten)]
-    pub(crate) wait: Wait,
-    /// Which StatefulSet, where there are several
+    /// How long all replicas may take to be ready again; with --cluster, each
+    #[arg(long, value_name = "SPAN", default_value = "300s", value_parser = span)]
+    pub(crate) timeout: Duration,
+    /// Which StatefulSet of the `up`, where there are several
     #[arg(long = "statefulset", value_name = "NAME")]
     pub(crate) stateful_set: Option<String>,
+    #[command(flatten)]
+    pub(crate) cluster: InCluster,
+}
+
+/// A roll in a cluster: nothing of it counts without --cluster, and nothing of an `up` with it.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct InCluster {
+    /// Restart the pods of this StatefulSet in the cluster of the kubeconfig, by evictions that keep its
+    /// disruption budget. What is interrupted goes on when it is run again
+    #[arg(long = "cluster", requires = "name", conflicts_with_all = ["state", "stateful_set"])]
+    pub(crate) is_asked: bool,
+    /// With --cluster: which StatefulSet, with or without `statefulset/` before it
+    #[arg(value_name = "STATEFULSET", requires = "is_asked", value_parser = Named::parse)]
+    pub(crate) name: Option<Named>,
+    /// With --cluster: its namespace [default: the kubeconfig's]
+    #[arg(long, short, value_name = "NAME", requires = "is_asked")]
+    pub(crate) namespace: Option<String>,
+    /// With --cluster: the kubeconfig's context [default: its current one]
+    #[arg(long, value_name = "NAME", requires = "is_asked")]
+    pub(crate) context: Option<String>,
+    /// With --cluster: begin anew instead of going on with what was interrupted
+    #[arg(long, requires = "is_asked")]
+    pub(crate) restart: bool,
+}
+
+/// The name of a StatefulSet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Named(pub(crate) String);
+
+impl Named {
+    /// As `kubectl` takes it: `statefulset/NAME`, by its plural and its short name too, or the name alone.
+    fn parse(text: &str) -> Result<Self, String> {
+        let name = match text.split_once('/') {
+            None => text,
+            Some((
+                "statefulset" | "statefulsets" | "sts" | "statefulset.apps" | "statefulsets.apps",
+                name,
+            )) => name,
+            Some((kind, _)) => {
+                return Err(format!("`{kind}` cannot be rolled, only a statefulset"));
+            }
+        };
+        // What it may consist of; it becomes part of a path.
+        let inner =
+            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
+        if name.is_empty() || name.len() > 253 || !name.bytes().all(inner) {
+            return Err(format!("`{name}` is no name of a StatefulSet"));
+        }
+        Ok(Self(name.to_owned()))
+    }
 }
 
 /// `outrigger kill`.
@@ -194,10 +245,70 @@ fn span(text: &str) -> Result<Duration, String> {
 mod tests {
     use clap::CommandFactory as _;
 
-    use super::Args;
+    use super::{Args, Command, Named};
+    use clap::Parser as _;
 
     #[test]
     fn the_command_line_is_consistent() {
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn a_roll_in_a_cluster_is_asked_for_and_never_guessed() {
+        let parse = |args: &[&str]| {
+            let all = ["outrigger", "roll"].iter().chain(args);
+            match Args::try_parse_from(all).map(|args| args.command) {
+                Ok(Command::Roll(roll)) => Ok(roll.cluster.name.map(|Named(name)| name)),
+                Ok(other) => panic!("{other:?}"),
+                Err(error) => Err(error.kind()),
+            }
+        };
+        let db = Ok(Some("db".to_owned()));
+        assert_eq!(parse(&[]), Ok(None));
+        assert_eq!(parse(&["statefulset/db", "--cluster"]), db);
+        assert_eq!(
+            parse(&[
+                "--cluster",
+                "sts/db",
+                "-n",
+                "x",
+                "--context",
+                "y",
+                "--restart"
+            ]),
+            db
+        );
+        assert_eq!(parse(&["db", "--cluster", "--timeout", "10m"]), db);
+        for wrong in [
+            &["db"][..],
+            &["--cluster"],
+            &["-n", "x"],
+            &["--restart"],
+            &["--context", "x"],
+        ] {
+            assert_eq!(
+                parse(wrong),
+                Err(clap::error::ErrorKind::MissingRequiredArgument),
+                "{wrong:?}"
+            );
+        }
+        for wrong in [
+            &["db", "--cluster", "--state", "x"][..],
+            &["db", "--cluster", "--statefulset", "x"],
+        ] {
+            assert_eq!(
+                parse(wrong),
+                Err(clap::error::ErrorKind::ArgumentConflict),
+                "{wrong:?}"
+            );
+        }
+        for wrong in ["deployment/db", "statefulset/", "statefulset/../pods"] {
+            let refused = parse(&[wrong, "--cluster"]);
+            assert_eq!(
+                refused,
+                Err(clap::error::ErrorKind::ValueValidation),
+                "{wrong}"
+            );
+        }
     }
 }

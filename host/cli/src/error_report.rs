@@ -1,5 +1,6 @@
 //! How an error looks on the terminal: what failed, what caused it, what to do.
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
 use std::io::Write as _;
@@ -15,15 +16,15 @@ pub(crate) type Failure = Box<dyn Error + Send + Sync>;
 #[derive(Debug)]
 pub(crate) struct Advised {
     failure: Failure,
-    hint: &'static str,
+    hint: Cow<'static, str>,
 }
 
 impl Advised {
     /// A failure and what to do about it.
-    pub(crate) fn new(failure: impl Into<Failure>, hint: &'static str) -> Self {
+    pub(crate) fn new(failure: impl Into<Failure>, hint: impl Into<Cow<'static, str>>) -> Self {
         Self {
             failure: failure.into(),
-            hint,
+            hint: hint.into(),
         }
     }
 }
@@ -69,7 +70,7 @@ fn chain(error: &(dyn Error + 'static)) -> String {
     }
     if let Some(advised) = error.downcast_ref::<Advised>() {
         text.push_str("\n  hint: ");
-        text.push_str(advised.hint);
+        text.push_str(&advised.hint);
     }
     text
 }

@@ -1,7 +1,7 @@
 //! The exit codes of every command, in one place; the README lists them.
 //!
 //! 0, 1 and 2 are those of every command. `up` has more: 3 when, with `--exec`, not all replicas were ready
-//! in time; 130 when it was interrupted; otherwise the status of `--exec`'s command.
+//! in time; 130 when it was interrupted, as `roll` in a cluster; otherwise the status of `--exec`'s command.
 
 use std::process::ExitCode;
 

@@ -41,7 +41,7 @@ fn main() -> ExitCode {
         Command::Logs(logs) => commands::second_terminal::logs(&logs),
         Command::Scale(scale) => commands::second_terminal::scale(&scale),
         Command::Restart(restart) => commands::second_terminal::restart(&restart),
-        Command::Roll(roll) => commands::second_terminal::roll(&roll),
+        Command::Roll(roll) => commands::roll::run(&roll),
         Command::Kill(kill) => commands::second_terminal::kill(&kill),
         Command::Down(down) => commands::second_terminal::down(&down),
         Command::Schema => commands::schema::run(),

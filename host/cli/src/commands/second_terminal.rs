@@ -66,7 +66,7 @@ pub(crate) fn restart(args: &Restart) -> Result<Exit, Failure> {
     })
 }
 
-/// `roll`: returns when every replica has been restarted.
+/// `roll` of an `up`: returns when every replica has been restarted.
 pub(crate) fn roll(args: &Roll) -> Result<Exit, Failure> {
     ask(&args.target, async |hub| {
         hub.roll(args.stateful_set.as_deref()).await?;
@@ -76,7 +76,7 @@ pub(crate) fn roll(args: &Roll) -> Result<Exit, Failure> {
                 .iter()
                 .all(|set| !set.rolling && set.settled)
         });
-        within(args.wait.timeout, done).await
+        within(args.timeout, done).await
     })
 }
 

@@ -71,6 +71,39 @@ fn a_command_for_a_running_up_says_when_none_runs() {
 }
 
 #[test]
+fn a_roll_says_where_it_can_be_had_and_what_it_lacks() {
+    let none = outrigger(&["roll"]);
+    assert_eq!(none.status.code(), Some(1));
+    insta::assert_snapshot!(text(&none.stderr), @r"
+    error: no `outrigger up` is running
+      hint: in a cluster: `outrigger roll STATEFULSET --cluster`
+    ");
+    let guessed = outrigger(&["roll", "statefulset/db"]);
+    assert_eq!(guessed.status.code(), Some(2));
+    let refused = text(&guessed.stderr);
+    assert!(refused.contains("--cluster"), "{refused}");
+    let unknown = Command::new(env!("CARGO_BIN_EXE_outrigger"))
+        .args(["roll", "db", "--cluster", "--context", "nowhere"])
+        .env("KUBECONFIG", "nothing-is-here")
+        .output()
+        .unwrap();
+    assert_eq!(unknown.status.code(), Some(1));
+    let refused = text(&unknown.stderr);
+    assert!(
+        refused.starts_with("error: the kubeconfig cannot be used\n"),
+        "{refused}"
+    );
+    assert!(refused.contains("hint: set KUBECONFIG"), "{refused}");
+}
+
+#[test]
+fn the_help_of_roll_tells_its_options() {
+    let output = outrigger(&["roll", "--help"]);
+    assert_eq!(output.status.code(), Some(0));
+    insta::assert_snapshot!(text(&output.stdout));
+}
+
+#[test]
 fn a_folder_without_a_stateful_set_is_bad_input() {
     let folder = std::env::temp_dir().join("outrigger-cli-test-empty");
     std::fs::create_dir_all(&folder).unwrap();

@@ -59,6 +59,10 @@ const ROOMS: &[Room] = &[
         ],
     ),
     room(
+        "outrigger-rollout",
+        &["outrigger-api-server", "outrigger-peers"],
+    ),
+    room(
         "outrigger-local",
         &[
             "outrigger-peers",
@@ -76,6 +80,7 @@ const ROOMS: &[Room] = &[
             "outrigger-peers",
             "outrigger-plugin-host",
             "outrigger-profile",
+            "outrigger-rollout",
             "outrigger-shutdown",
             "outrigger-sidecar",
             "outrigger-telemetry",
