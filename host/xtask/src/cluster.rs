@@ -76,8 +76,9 @@ pub(crate) fn run(part: Part, tests: &[OsString]) -> Result<(), Failure> {
     command::run(program.args(tests))
 }
 
-/// The images that the pods run: outrigger as it was just built, and the real agdb.
-fn images() -> Result<[PathBuf; 2], Failure> {
+/// The images that the pods run: outrigger as it was just built, the real agdb, and that with a shell, as it
+/// runs without us.
+fn images() -> Result<[PathBuf; 3], Failure> {
     let folder = workspace::target()?.join("image");
     let outrigger = folder.join("outrigger-dev.tar");
     image::assemble(
@@ -86,14 +87,22 @@ fn images() -> Result<[PathBuf; 2], Failure> {
         "/outrigger",
         &outrigger,
     )?;
+    let server = cache::AGDB_SERVER.ensure()?;
     let agdb = folder.join("agdb.tar");
     image::assemble(
-        &image::Source::Program(cache::AGDB_SERVER.ensure()?),
+        &image::Source::Program(server.clone()),
         &example_image()?,
         "/usr/local/bin/agdb_server",
         &agdb,
     )?;
-    Ok([outrigger, agdb])
+    let scripted = folder.join("agdb-scripted.tar");
+    image::assemble(
+        &image::Source::Scripted(server),
+        "agdb-scripted:test",
+        "/usr/local/bin/agdb_server",
+        &scripted,
+    )?;
+    Ok([outrigger, agdb, scripted])
 }
 
 /// The name of the image in the example.

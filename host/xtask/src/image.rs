@@ -39,6 +39,8 @@ pub(crate) fn run(args: &[OsString]) -> Result<(), Failure> {
 /// What an image is made of.
 #[derive(Debug)]
 pub(crate) enum Source {
+    /// A program and a shell to start it by, each with the shared libraries that it needs.
+    Scripted(PathBuf),
     /// A program with the shared libraries that it needs.
     Program(PathBuf),
     /// A program that needs nothing.
@@ -59,9 +61,17 @@ pub(crate) fn assemble(
     let mut image = command::program(workspace::built("outrigger-image")?);
     image.args(["--name", name, "--entrypoint", entrypoint]);
     let (option, program) = match source {
-        Source::Program(program) => ("--program", program),
+        Source::Program(program) | Source::Scripted(program) => ("--program", program),
         Source::Static(program) => ("--file", program),
     };
+    if matches!(source, Source::Scripted(_)) {
+        image.args([
+            "--program",
+            "/bin/sh=/bin/sh",
+            "--program",
+            "/bin/sed=/bin/sed",
+        ]);
+    }
     let mut file = OsString::from(program);
     file.push("=");
     file.push(entrypoint);

@@ -10,6 +10,7 @@ mod ordinals;
 mod plugin;
 mod replicas;
 mod webhook;
+mod without;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -62,6 +63,11 @@ pub(crate) fn trials(cluster: &Arc<Cluster>) -> Vec<Trial> {
             cluster,
             "a_rollout_stops_each_replica_in_order_and_no_client_sees_it",
             life::rollout,
+        ),
+        trial(
+            cluster,
+            "the_same_rollout_without_a_sidecar_kills_each_replica",
+            without::rollout,
         ),
         trial(
             cluster,

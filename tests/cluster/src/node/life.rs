@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::READY;
 use super::replicas::{Replica, all_ready, each, replicas, start, status};
 use crate::scene::Scene;
-use crate::traffic::reading;
+use crate::traffic::{Traffic, reading};
 
 /// The example's grace period.
 const GRACE: Duration = Duration::from_secs(30);
@@ -24,13 +24,26 @@ spec: {selector: {app: agdb}, ports: [{name: api, port: 3000, targetPort: api}]}
 
 pub(super) async fn rollout(scene: Scene) {
     let before = start(&scene).await;
+    let (stops, traffic) = rolled(&scene, &before, 2).await;
+    assert_eq!(traffic.failed, [""; 0], "of {}", traffic.requests);
+    drained(&stops);
+    all_ready(&scene, 3).await;
+    scene.end_namespace().await;
+}
+
+/// A rollout while clients read: tells how it went. At least so many serve at each look.
+pub(super) async fn rolled(
+    scene: &Scene,
+    before: &[Replica],
+    least: usize,
+) -> (BTreeMap<String, Duration>, Traffic) {
     scene.apply(CLIENTS).await;
     let began = Instant::now();
     let through = async {
-        restart(&scene).await;
-        replaced(&scene, &before, 2).await
+        restart(scene).await;
+        replaced(scene, before, least).await
     };
-    let (stops, traffic) = reading(&scene, "agdb-clients:api", "/api/v1/status", through).await;
+    let (stops, traffic) = reading(scene, "agdb-clients:api", "/api/v1/status", through).await;
     eprintln!(
         "the rollout took {:?}; stops: {stops:?}; {} requests, {} failed, the slowest took {:?}",
         began.elapsed(),
@@ -38,10 +51,7 @@ pub(super) async fn rollout(scene: Scene) {
         traffic.failed.len(),
         traffic.slowest
     );
-    assert_eq!(traffic.failed, [""; 0], "of {}", traffic.requests);
-    drained(&stops);
-    all_ready(&scene, 3).await;
-    scene.end_namespace().await;
+    (stops, traffic)
 }
 
 pub(super) async fn deleted_mid_rollout(scene: Scene) {

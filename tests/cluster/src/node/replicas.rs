@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use outrigger_tests::eventually;
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::READY;
 use crate::cluster::root;
@@ -71,8 +72,24 @@ pub(super) async fn start_as(scene: &Scene, change: impl FnOnce(&mut [Value])) -
         .await
         .ok();
     allow(scene).await;
+    let began = Instant::now();
     apply(scene, change).await;
-    all_ready(scene, 3).await
+    let started = serving(scene, 3).await;
+    eprintln!("three are ready after {:?}", began.elapsed());
+    all_ready(scene, started.len()).await
+}
+
+/// Waits until so many serve and no other is there.
+pub(super) async fn serving(scene: &Scene, count: usize) -> Vec<Replica> {
+    eventually(READY, "all replicas are ready", async || {
+        let found = replicas(scene).await;
+        if found.len() == count && found.iter().all(Replica::serves) {
+            Ok(found)
+        } else {
+            Err(format!("{found:?}"))
+        }
+    })
+    .await
 }
 
 /// Lets the sidecars of the namespace do what its owner decides about.
