@@ -8,7 +8,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The plugins that ship inside the binary: their name and their package.
-const BUILTINS: &[(&str, &str)] = &[("agdb", "outrigger-plugin-agdb")];
+const BUILTINS: &[(&str, &str)] = &[
+    ("agdb", "outrigger-plugin-agdb"),
+    ("piko", "outrigger-plugin-piko"),
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let here = PathBuf::from(variable("CARGO_MANIFEST_DIR")?);

@@ -34,6 +34,7 @@ struct Inner {
     state: BTreeMap<String, Vec<u8>>,
     membership: Option<Membership>,
     answers: BTreeMap<String, VecDeque<Answer>>,
+    denied: Vec<String>,
     requests: Vec<Request>,
     volumes: BTreeMap<String, Volume>,
     log: Vec<String>,
@@ -46,6 +47,8 @@ struct Inner {
 struct Volume {
     files: BTreeMap<String, Vec<u8>>,
     writable: bool,
+    /// Total and available bytes; half of a gigabyte unless set.
+    size: Option<(f64, f64)>,
 }
 
 /// The fake. It serves the thread that made it until another one is made there or it is dropped.
@@ -82,6 +85,7 @@ impl FakeHost {
             state: BTreeMap::new(),
             membership: None,
             answers: BTreeMap::new(),
+            denied: Vec::new(),
             requests: Vec::new(),
             volumes: BTreeMap::new(),
             log: Vec::new(),
@@ -160,6 +164,13 @@ impl FakeHost {
         );
     }
 
+    /// The profile does not grant this endpoint: every request of it fails with `denied`.
+    #[must_use]
+    pub fn denying(self, name: &str) -> Self {
+        self.inner.borrow_mut().denied.push(name.to_owned());
+        self
+    }
+
     /// Forgets all answers, to say new ones.
     pub fn forget_answers(&self) {
         self.inner.borrow_mut().answers.clear();
@@ -184,6 +195,16 @@ impl FakeHost {
             .entry(name.to_owned())
             .or_default()
             .writable = writable;
+        self
+    }
+
+    /// Grants a volume that has this many bytes, and this many of them available.
+    #[must_use]
+    pub fn usage(self, name: &str, total: f64, available: f64) -> Self {
+        let mut inner = self.inner.borrow_mut();
+        let volume = inner.volumes.entry(name.to_owned()).or_default();
+        volume.size = Some((total, available));
+        drop(inner);
         self
     }
 
@@ -363,7 +384,7 @@ pub(crate) mod state {
 }
 
 pub(crate) mod endpoint {
-    use super::{Answer, key, method};
+    use super::{Answer, denied, key, method};
     use crate::Failure;
     use crate::endpoint::Request;
 
@@ -371,6 +392,10 @@ pub(crate) mod endpoint {
         let line = format!("{} {}", method(request.method), request.path);
         super::with(|host| {
             host.requests.push(request.clone());
+            if host.denied.contains(&request.endpoint) {
+                let what = format!("the endpoint `{}`", request.endpoint);
+                return Some(Err(denied(&what)));
+            }
             let queue = host
                 .answers
                 .get_mut(&key(&request.endpoint, request.target, &line))?;
@@ -454,11 +479,14 @@ pub(crate) mod files {
 
     pub(crate) fn usage(volume: &str) -> Result<FsUsage, Failure> {
         super::with(|host| match host.volumes.get(volume) {
-            Some(_) => Ok(FsUsage {
-                total: 1e9,
-                available: 5e8,
-                inodes_free: 1e6,
-            }),
+            Some(granted) => {
+                let (total, available) = granted.size.unwrap_or((1e9, 5e8));
+                Ok(FsUsage {
+                    total,
+                    available,
+                    inodes_free: 1e6,
+                })
+            }
             None => Err(denied(&format!("volume `{volume}`"))),
         })
         .unwrap_or_else(|| Err(denied("reading")))

@@ -18,13 +18,16 @@ pub mod batch;
 pub mod clock;
 pub mod cluster;
 pub mod endpoint;
+pub mod exposition;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod fake;
 pub mod files;
+pub mod first_start;
 pub mod json;
 pub mod log;
 pub mod settings;
 pub mod state;
+pub mod yaml;
 
 pub use traits::{Discovery, Handover, Health, Lifecycle, Metrics, Plugin, Templating};
 pub use vocabulary::{

@@ -91,6 +91,7 @@ const ROOMS: &[Room] = &[
     room("outrigger-xtask", &[]),
     room("outrigger-plugin-sdk", &[]),
     room("outrigger-plugin-agdb", &["outrigger-plugin-sdk"]),
+    room("outrigger-plugin-piko", &["outrigger-plugin-sdk"]),
     room("outrigger-test-guests", &[]),
     Room {
         package: "outrigger-tests",
