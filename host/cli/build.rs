@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 const BUILTINS: &[(&str, &str)] = &[
     ("agdb", "outrigger-plugin-agdb"),
     ("piko", "outrigger-plugin-piko"),
+    ("tag", "outrigger-plugin-tag"),
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -32,6 +32,6 @@ pub use agdb::{Agdb, AgdbError, Member};
 pub use eventually::{eventually, throughout};
 pub use example::Example;
 pub use http::{Answer, Http, HttpError};
-pub use programs::{agdb_server, outrigger};
+pub use programs::{agdb_server, outrigger, stand_in};
 pub use sidecar::{RunningSidecar, SidecarPod};
 pub use up::{Output, Up, run};

@@ -1,4 +1,5 @@
-//! The programs that the tests run: the built `outrigger` and the real `agdb_server`.
+//! The programs that the tests run: the built `outrigger`, the real `agdb_server`, and the stand-in for
+//! workloads that cannot be had.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,18 +22,30 @@ pub(crate) fn root() -> &'static Path {
 pub fn outrigger() -> &'static Path {
     // A build that failed is not tried again by the next test.
     static BINARY: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    match BINARY.get_or_init(up_to_date) {
+    match BINARY.get_or_init(|| up_to_date("outrigger", "outrigger")) {
         Ok(path) => path,
         Err(why) => panic!("there is no outrigger to test: {why}"),
     }
 }
 
-fn up_to_date() -> Result<PathBuf, String> {
+/// The stand-in of this build, likewise: see `tests/stand-ins`.
+///
+/// # Panics
+/// When it cannot be built.
+pub fn stand_in() -> &'static Path {
+    static BINARY: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    match BINARY.get_or_init(|| up_to_date("outrigger-stand-in", "outrigger-stand-ins")) {
+        Ok(path) => path,
+        Err(why) => panic!("there is no stand-in: {why}"),
+    }
+}
+
+fn up_to_date(name: &str, package: &str) -> Result<PathBuf, String> {
     let folder = profile_folder();
-    let binary = folder.join("outrigger");
+    let binary = folder.join(name);
     if let Some(why) = out_of_date(&binary) {
-        eprintln!("building outrigger: {why}");
-        build(&folder)?;
+        eprintln!("building {name}: {why}");
+        build(&folder, package)?;
     }
     if binary.is_file() {
         Ok(binary)
@@ -52,11 +65,11 @@ fn profile_folder() -> PathBuf {
     }
 }
 
-fn build(folder: &Path) -> Result<(), String> {
+fn build(folder: &Path, package: &str) -> Result<(), String> {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo
         .current_dir(root())
-        .args(["build", "--package", "outrigger"]);
+        .args(["build", "--package", package]);
     // What cargo told this test of its own package would make it rebuild dependencies that look at it.
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
@@ -71,7 +84,7 @@ fn build(folder: &Path) -> Result<(), String> {
     }
     match cargo.status() {
         Ok(status) if status.success() => Ok(()),
-        Ok(status) => Err(format!("cargo build --package outrigger: {status}")),
+        Ok(status) => Err(format!("cargo build --package {package}: {status}")),
         Err(error) => Err(format!("cargo does not start: {error}")),
     }
 }

@@ -65,7 +65,7 @@ pub fn judge(look: &Look, memory: Memory) -> Judged {
         let stays = best == Some(mine);
         let settled = memory.split_ms >= SETTLE_MS;
         let counts = if settled { !stays } else { !memory.joined };
-        let reason = split_reason(look, mine, &clusters, settled && stays);
+        let reason = split_reason(look, mine, &clusters, stays);
         if counts {
             fails.push(reason);
         } else {
@@ -118,11 +118,12 @@ fn split_reason(look: &Look, mine: &[&Member], clusters: &[Vec<&Member>], stays:
         .own()
         .map(|own| own.replica.name.as_str())
         .unwrap_or_default();
-    let mend = if stays {
-        format!("restart {theirs}, one after the other: a server joins at its start alone")
-    } else {
-        format!("restart {own}: a server joins at its start alone")
+    let restarted = match (stays, others.len()) {
+        (false, _) => own,
+        (true, 1) => &theirs,
+        (true, _) => &format!("{theirs}, one after the other"),
     };
+    let mend = format!("restart {restarted}: a server joins at its start alone");
     if seen {
         return Reason::own(
             "unseen",
@@ -364,7 +365,7 @@ mod tests {
         let verdict = judge(&look(1, &two), later(MEMBER)).verdict;
         assert_eq!(
             verdict.reasons[0].message,
-            "piko-1, piko-2 and piko-0 are separate clusters: endpoints of one are unknown to the other; restart piko-0, one after the other: a server joins at its start alone"
+            "piko-1, piko-2 and piko-0 are separate clusters: endpoints of one are unknown to the other; restart piko-0: a server joins at its start alone"
         );
     }
 

@@ -1,4 +1,5 @@
-//! Real agdb servers under `outrigger up`, driven as a user drives them.
+//! Real agdb servers, and stand-ins for what cannot be had, under `outrigger up`, driven as a user drives
+//! them.
 
 #![expect(
     clippy::unwrap_used,
@@ -12,8 +13,11 @@ mod components;
 mod guests;
 mod manifests;
 mod otlp;
+mod piko;
 mod pods;
 mod refusals;
 mod reload;
 mod rollback;
 mod scaling;
+mod stand_in;
+mod tag;

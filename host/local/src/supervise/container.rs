@@ -13,6 +13,7 @@ use tokio::process::Child;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
+use super::env_file::variables;
 use super::status::{ContainerState, Shared};
 use super::{Ground, Why};
 use crate::entry::{self, ContainerSpec, Mount, RunAs};
@@ -569,11 +570,4 @@ fn existing(path: &Path) -> Result<PathBuf, String> {
         }
         Err(error) => Err(fail(error)),
     }
-}
-
-/// The `NAME=value` lines of a file.
-fn variables(text: &str) -> impl Iterator<Item = (&str, &str)> {
-    text.lines()
-        .filter(|line| !line.starts_with('#'))
-        .filter_map(|line| line.split_once('='))
 }

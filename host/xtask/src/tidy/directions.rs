@@ -92,7 +92,9 @@ const ROOMS: &[Room] = &[
     room("outrigger-plugin-sdk", &[]),
     room("outrigger-plugin-agdb", &["outrigger-plugin-sdk"]),
     room("outrigger-plugin-piko", &["outrigger-plugin-sdk"]),
+    room("outrigger-plugin-tag", &["outrigger-plugin-sdk"]),
     room("outrigger-test-guests", &[]),
+    room("outrigger-stand-ins", &[]),
     Room {
         package: "outrigger-tests",
         uses: &[],
