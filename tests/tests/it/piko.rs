@@ -63,7 +63,10 @@ async fn one_piko_starts_first_and_the_others_join_it() {
     all_ready(&up, 3).await;
     one_cluster_of_three(&up).await;
     for pod in ["piko-1", "piko-2"] {
-        wrote(&up, pod, "outrigger", "piko-0 starts first", SOON).await;
+        let alone = lines(&up, pod, "piko")
+            .into_iter()
+            .find(|line| line.contains("failed to join cluster"));
+        assert_eq!(alone, None, "{pod} found somebody at once");
     }
     for pod in ["piko-0", "piko-1", "piko-2"] {
         assert_eq!(
@@ -107,19 +110,17 @@ async fn a_split_cuts_off_the_smaller_side_alone_and_a_restart_mends_it() {
         ready_with(&up, pod, true, "split-brain").await;
     }
     assert_eq!(series(&up, "piko-0", "piko_split_brain").await, Ok(1.0));
-    throughout(
-        Duration::from_secs(5),
-        "the larger side stays in service",
-        async || {
-            let all = pods(&up).await?;
-            if all.iter().filter(|pod| pod.ready).count() == 2 {
-                Ok(())
-            } else {
-                Err(format!("{all:?}"))
-            }
-        },
-    )
-    .await;
+    let two_are_ready = async || {
+        let all = pods(&up).await?;
+        if all.iter().filter(|pod| pod.ready).count() == 2 {
+            Ok(())
+        } else {
+            Err(format!("{all:?}"))
+        }
+    };
+    eventually(SOON, "the smaller side has left service", two_are_ready).await;
+    let what = "the larger side stays in service";
+    throughout(Duration::from_secs(5), what, two_are_ready).await;
 
     up.command(&["restart", "piko-2"]).await.success();
     all_ready(&up, 3).await;
@@ -205,9 +206,11 @@ async fn a_fixed_node_id_is_refused_while_the_old_file_stands() {
         SOON,
     )
     .await;
-    up.command(&["restart", "piko-1"]).await.success();
     let all = pods(&up).await.unwrap();
-    assert!(all[0].ready, "{all:?}");
+    let unharmed = all.iter().all(|pod| pod.ready && pod.restarts == 0);
+    assert!(unharmed, "{all:?}");
+    let id = active(&up, "piko-0").await.unwrap().remove(0);
+    assert!(id.starts_with("piko-0-"), "{id}");
 }
 
 #[tokio::test]

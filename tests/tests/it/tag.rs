@@ -51,7 +51,12 @@ async fn tag_gets_its_variables_and_becomes_one_cluster() {
         let told = format!("\"max_disk_usage\":\"{used}\"");
         wrote(&up, pod, "tag", &told, SOON).await;
     }
-    wrote(&up, "tag-1", "outrigger", "tag-0 starts first", SOON).await;
+    for pod in ["tag-1", "tag-2"] {
+        let alone = lines(&up, pod, "tag")
+            .into_iter()
+            .find(|line| line.contains("\"reached_nodes\":\"1\""));
+        assert_eq!(alone, None, "{pod} found more than itself");
+    }
 
     get(&up, "tag-0", "http", "/bucket/key").await.unwrap();
     get(&up, "tag-0", "http", "/bucket/key").await.unwrap();
