@@ -10,7 +10,7 @@ use crate::stand_in::{self, all_ready, get, lines, port, series, wrote};
 const SOON: Duration = Duration::from_secs(30);
 
 /// TAG notices a death after 23 to 31 s.
-const NOTICED: Duration = Duration::from_secs(60);
+const NOTICED: Duration = Duration::from_mins(1);
 
 fn example() -> Example {
     let example = stand_in::example("tag", "tigrisdata/tag");
