@@ -63,6 +63,7 @@ pub(crate) fn run(part: Part, tests: &[OsString]) -> Result<(), Failure> {
         "--bin=outrigger",
         "--bin=outrigger-image",
         "--bin=outrigger-cluster-tests",
+        "--bin=outrigger-stand-in",
     ]))?;
     let mut program = command::program(workspace::built("outrigger-cluster-tests")?);
     if part == Part::Node {
@@ -76,38 +77,49 @@ pub(crate) fn run(part: Part, tests: &[OsString]) -> Result<(), Failure> {
     command::run(program.args(tests))
 }
 
-/// The images that the pods run: outrigger as it was just built, the real agdb, and that with a shell, as it
-/// runs without us.
-fn images() -> Result<[PathBuf; 3], Failure> {
+/// The images that the pods run: outrigger as it was just built, the real agdb, that with a shell, as it
+/// runs without us, and what stands in for Piko.
+fn images() -> Result<[PathBuf; 4], Failure> {
     let folder = workspace::target()?.join("image");
-    let outrigger = folder.join("outrigger-dev.tar");
-    image::assemble(
-        &image::Source::Program(workspace::built("outrigger")?),
-        "outrigger:dev",
-        "/outrigger",
-        &outrigger,
-    )?;
-    let server = cache::AGDB_SERVER.ensure()?;
-    let agdb = folder.join("agdb.tar");
-    image::assemble(
-        &image::Source::Program(server.clone()),
-        &example_image()?,
-        "/usr/local/bin/agdb_server",
-        &agdb,
-    )?;
-    let scripted = folder.join("agdb-scripted.tar");
-    image::assemble(
-        &image::Source::Scripted(server),
-        "agdb-scripted:test",
-        "/usr/local/bin/agdb_server",
-        &scripted,
-    )?;
-    Ok([outrigger, agdb, scripted])
+    let image = |file: &str, source, name: &str, entrypoint: &[&str]| {
+        let output = folder.join(file);
+        image::assemble(&source, name, entrypoint, &output)?;
+        Ok::<PathBuf, Failure>(output)
+    };
+    let built = |program: &str| workspace::built(program).map(image::Source::Program);
+    let agdb = cache::AGDB_SERVER.ensure()?;
+    let program = ["/usr/local/bin/agdb_server"];
+    Ok([
+        image(
+            "outrigger-dev.tar",
+            built("outrigger")?,
+            "outrigger:dev",
+            &["/outrigger"],
+        )?,
+        image(
+            "agdb.tar",
+            image::Source::Program(agdb.clone()),
+            &image_of("agdb")?,
+            &program,
+        )?,
+        image(
+            "agdb-scripted.tar",
+            image::Source::Scripted(agdb),
+            "agdb-scripted:test",
+            &program,
+        )?,
+        image(
+            "piko.tar",
+            built("outrigger-stand-in")?,
+            &image_of("piko")?,
+            &["/outrigger-stand-in", "piko"],
+        )?,
+    ])
 }
 
-/// The name of the image in the example.
-fn example_image() -> Result<String, Failure> {
-    let path = workspace::root().join("examples/agdb/statefulset.yaml");
+/// The name of the image in an example.
+fn image_of(example: &str) -> Result<String, Failure> {
+    let path = workspace::root().join(format!("examples/{example}/statefulset.yaml"));
     let text = std::fs::read_to_string(&path)
         .map_err(|error| Failure::new(format!("cannot read {}: {error}", path.display())))?;
     text.lines()

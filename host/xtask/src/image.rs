@@ -33,7 +33,7 @@ pub(crate) fn run(args: &[OsString]) -> Result<(), Failure> {
         command::run(command::cargo().args(tool))?;
         Source::Static(release()?)
     };
-    assemble(&source, &asked.name, "/outrigger", &asked.output)
+    assemble(&source, &asked.name, &["/outrigger"], &asked.output)
 }
 
 /// What an image is made of.
@@ -47,11 +47,12 @@ pub(crate) enum Source {
     Static(PathBuf),
 }
 
-/// Puts an image together from one program, by a tool that was built before.
+/// Puts an image together from one program, by a tool that was built before. `entrypoint` is where the
+/// program lies in the image, and the arguments that it always gets.
 pub(crate) fn assemble(
     source: &Source,
     name: &str,
-    entrypoint: &str,
+    entrypoint: &[&str],
     output: &Path,
 ) -> Result<(), Failure> {
     let folder = output.parent().unwrap_or(output);
@@ -59,7 +60,11 @@ pub(crate) fn assemble(
         .map_err(|error| Failure::new(format!("cannot make {}: {error}", folder.display())))?;
     progress::heading(&format!("the image {name}"));
     let mut image = command::program(workspace::built("outrigger-image")?);
-    image.args(["--name", name, "--entrypoint", entrypoint]);
+    image.args(["--name", name]);
+    for word in entrypoint {
+        image.args(["--entrypoint", word]);
+    }
+    let entrypoint = entrypoint.first().copied().unwrap_or_default();
     let (option, program) = match source {
         Source::Program(program) | Source::Scripted(program) => ("--program", program),
         Source::Static(program) => ("--file", program),

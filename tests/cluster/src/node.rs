@@ -6,6 +6,7 @@ mod dns;
 mod edits;
 mod leader;
 mod life;
+mod neighbours;
 mod ordinals;
 mod plugin;
 mod replicas;
@@ -98,6 +99,11 @@ pub(crate) fn trials(cluster: &Arc<Cluster>) -> Vec<Trial> {
             cluster,
             "replicas_are_counted_from_five_and_their_claims_outlive_a_scale",
             ordinals::from_five,
+        ),
+        trial(
+            cluster,
+            "two_stateful_sets_with_their_own_plugins_do_not_see_each_other",
+            neighbours::two_plugins,
         ),
         trial(
             cluster,
