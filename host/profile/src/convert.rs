@@ -9,6 +9,7 @@ mod files;
 mod health;
 mod metrics;
 mod plugin;
+mod relabel;
 mod trial;
 
 use std::collections::BTreeMap;

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::ByteSize;
+use crate::{ByteSize, Pattern};
 
 /// What a user wants the sidecar to do for one workload.
 #[derive(Debug, Clone, PartialEq)]
@@ -460,6 +460,48 @@ pub struct ScrapeTarget {
     pub path: String,
     /// For one scrape.
     pub timeout: Duration,
+    /// What is changed in what was scraped, in order.
+    pub relabel: Vec<Relabel>,
+}
+
+/// One rule of relabelling, with Prometheus' meaning.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Relabel {
+    /// What is looked for: in values, or in the names of labels.
+    pub regex: Pattern,
+    /// What is done.
+    pub action: RelabelAction,
+}
+
+/// What a rule of relabelling does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RelabelAction {
+    /// Writes a label where the values match.
+    Replace {
+        /// Whose values.
+        source: SourceLabels,
+        /// The label; never the metric's name.
+        target: String,
+        /// Its value, with `$1` for the first group; an empty one takes the label away.
+        replacement: String,
+    },
+    /// Keeps the samples whose values match, and no others.
+    Keep(SourceLabels),
+    /// Drops the samples whose values match.
+    Drop(SourceLabels),
+    /// Keeps the labels whose names match, and no others.
+    LabelKeep,
+    /// Drops the labels whose names match.
+    LabelDrop,
+}
+
+/// Labels whose values are looked at as one text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceLabels {
+    /// Their names; `__name__` is the metric's.
+    pub labels: Vec<String>,
+    /// What stands between two values.
+    pub separator: String,
 }
 
 /// How the replica is taken out of service.

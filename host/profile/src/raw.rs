@@ -225,6 +225,49 @@ pub(crate) struct ScrapeTarget {
     /// For one scrape, 10ms to 10s.
     #[schemars(extend("default" = show_span(defaults::SCRAPE_TIMEOUT)))]
     pub timeout: Option<Span>,
+    /// Changes of the labels, in order, with the words and the meaning of Prometheus'
+    /// `metric_relabel_configs`; at most 32 rules. The plugin sees what comes out. Series that become
+    /// equal are added up; quantiles that do are left out.
+    pub relabel: Option<Vec<Relabel>>,
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct Relabel {
+    /// What is done.
+    #[schemars(extend("default" = "replace"))]
+    pub action: Option<RelabelAction>,
+    /// The labels whose values are looked at, one after the other; `__name__` is the metric's name. For
+    /// `replace`, `keep` and `drop`.
+    #[schemars(extend("examples" = [["__name__", "node_id"]]))]
+    pub source_labels: Option<Vec<String>>,
+    /// What stands between two values.
+    #[schemars(extend("default" = ";"))]
+    pub separator: Option<String>,
+    /// What values, or labels' names, must match as a whole: RE2's syntax, at most 512 bytes.
+    #[schemars(extend("default" = "(.*)"))]
+    pub regex: Option<String>,
+    /// The label that `replace` writes.
+    pub target_label: Option<String>,
+    /// What `replace` writes: `$1` and `${name}` stand for groups. An empty value takes the label away.
+    #[schemars(extend("default" = "$1"))]
+    pub replacement: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub(crate) enum RelabelAction {
+    /// Writes `target-label` where the values match.
+    Replace,
+    /// Keeps the series whose values match, and no others.
+    Keep,
+    /// Drops the series whose values match.
+    Drop,
+    /// Keeps the labels whose names match, the metric's name, `le` and `quantile`, and no others.
+    Labelkeep,
+    /// Drops the labels whose names match, but never `le` and `quantile`.
+    Labeldrop,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]

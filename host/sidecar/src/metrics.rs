@@ -21,6 +21,7 @@ mod encode;
 mod family;
 mod own;
 mod recorder;
+mod relabel;
 mod scrape;
 mod text;
 mod timed;
@@ -229,7 +230,10 @@ impl Inner {
         let mut merged = scrape::Merged::new(own, constant);
         for (target, result) in targets.iter().zip(results) {
             let problem = match result {
-                Ok(families) => merged.add(families).err(),
+                Ok(mut families) => {
+                    relabel::relabel(&mut families, &target.relabel);
+                    merged.add(families).err()
+                }
                 Err(error) => Some(error.to_string()),
             };
             let port = target.port.to_string();

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use super::Convert;
 use crate::document::path;
-use crate::structure::cut;
 use crate::{Metrics, ScrapeTarget, defaults, raw};
 
 impl Convert {
     pub(super) fn metrics(&mut self, metrics: raw::Metrics) -> Metrics {
         const RANGE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(10));
+        let labels = metrics.labels.unwrap_or_default();
         let mut scrape: Vec<ScrapeTarget> = Vec::new();
         for (index, target) in metrics.scrape.unwrap_or_default().into_iter().enumerate() {
             let at = path::item("spec.metrics.scrape", index);
@@ -26,6 +26,11 @@ impl Convert {
                     defaults::SCRAPE_TIMEOUT,
                     RANGE,
                 ),
+                relabel: self.relabel(
+                    &path::key(&at, "relabel"),
+                    target.relabel.unwrap_or_default(),
+                    &labels,
+                ),
             };
             if target.port != 0
                 && scrape
@@ -40,20 +45,12 @@ impl Convert {
             }
             scrape.push(target);
         }
-        let labels = metrics.labels.unwrap_or_default();
         for name in labels.keys() {
             let at = path::key("spec.metrics.labels", name);
-            let mut bytes = name.bytes();
-            let first = bytes
-                .next()
-                .is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
-            if !first || !bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_') {
-                self.error(
-                    at,
-                    format!("`{}` is not a label's name", cut(name)),
-                    "use letters, digits and underscores, without a digit at the start",
-                );
-            } else if name.starts_with("__") {
+            if !self.is_label(&at, name) {
+                continue;
+            }
+            if name.starts_with("__") {
                 self.error(
                     at,
                     "names with two underscores at the start are Prometheus' own",

@@ -246,6 +246,7 @@ async fn the_workloads_series_are_merged_handed_to_the_plugin_and_missed_when_it
     tasks.spawn(async move { axum::serve(listener, app).await.unwrap() });
     let (metrics, _script) = metrics(vec![Ok(Batch::default())], |profile| {
         profile.metrics.scrape = vec![ScrapeTarget {
+            relabel: Vec::new(),
             port,
             path: "/metrics".into(),
             timeout: Duration::from_secs(5),
