@@ -162,7 +162,7 @@ impl Files {
             && *old == manifest
         {
             let number = *number;
-            for step in self.link_steps(set.paths())? {
+            for step in self.link_steps(set.paths(), &[])? {
                 take(&step)?;
             }
             return Ok(Committed {
@@ -201,7 +201,7 @@ impl Files {
             Manifest::read(&self.set_folder(number)).ok_or(FilesError::NotKept { set: number })?;
         let changed = manifest.changes(self.current.as_ref().map(|(_, left)| left));
         let paths = manifest.digests.keys().filter(|path| *path != "env");
-        let links = self.link_steps(paths.map(Path::new))?;
+        let links = self.link_steps(paths.map(Path::new), &changed)?;
         for step in self.switch_steps(number).iter().chain(&links) {
             take(step)?;
         }
@@ -291,7 +291,8 @@ impl Files {
         steps.push(Step::Sync(folder));
         steps.push(Step::Sync(self.root.join("sets")));
         steps.extend(self.switch_steps(number));
-        steps.extend(self.link_steps(set.paths())?);
+        let changed = manifest.changes(self.current.as_ref().map(|(_, old)| old));
+        steps.extend(self.link_steps(set.paths(), &changed)?);
         Ok(steps)
     }
 
@@ -306,15 +307,20 @@ impl Files {
     }
 
     /// The links that the workload's folders hold, and the removal of those to files that are no more.
+    /// Those of `changed` files are put in place anew: the link that decided lies elsewhere, and a program
+    /// that watches its folder would see nothing.
     fn link_steps<'a>(
         &self,
         paths: impl Iterator<Item = &'a Path>,
+        changed: &[String],
     ) -> Result<Vec<Step>, FilesError> {
         let dirs = self.root.join("dirs");
-        let mut wanted: BTreeMap<PathBuf, PathBuf> = BTreeMap::new();
+        let mut wanted: BTreeMap<PathBuf, (PathBuf, bool)> = BTreeMap::new();
         for path in paths {
             let place = self.place(path)?;
-            wanted.insert(dirs.join(&place), self.root.join(CURRENT).join(&place));
+            let target = self.root.join(CURRENT).join(&place);
+            let is_changed = changed.iter().any(|changed| Path::new(changed) == path);
+            wanted.insert(dirs.join(&place), (target, is_changed));
         }
         let mut steps = Vec::new();
         for index in 0..self.folders.len() {
@@ -331,8 +337,9 @@ impl Files {
                     moved = true;
                 }
             }
-            for (path, target) in wanted.iter().filter(|(path, _)| path.starts_with(&folder)) {
-                if fs::read_link(path).ok().as_ref() != Some(target) {
+            let here = wanted.iter().filter(|(path, _)| path.starts_with(&folder));
+            for (path, (target, is_changed)) in here {
+                if *is_changed || fs::read_link(path).ok().as_ref() != Some(target) {
                     steps.push(Step::Link {
                         path: path.clone(),
                         target: target.clone(),

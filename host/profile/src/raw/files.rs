@@ -13,7 +13,8 @@ pub(crate) struct File {
     pub template: Option<String>,
     /// `plugin`, where the plugin renders the file. Either this or `template`.
     pub from: Option<From>,
-    /// The absolute path in the workload. Its folder becomes a mount that holds rendered files alone.
+    /// The absolute path in the workload. Its folder becomes a mount that holds rendered files alone; a
+    /// program that watches it sees each changed file put there anew.
     #[schemars(required)]
     pub path: Option<String>,
     /// How the template is read.

@@ -52,6 +52,30 @@ fn a_committed_set_is_read_through_the_links() {
 }
 
 #[test]
+fn who_watches_a_folder_sees_which_of_its_files_changed() {
+    let root = tempfile::tempdir().unwrap();
+    let mut files = Files::open(root.path(), folders()).unwrap();
+    let link = |place: &str| {
+        let link = fs::symlink_metadata(root.path().join("dirs").join(place));
+        link.unwrap().ino()
+    };
+    let both = || (link("0/x"), link("0/y"));
+    files
+        .commit(&set(&[("/a/x", "1"), ("/a/y", "1")], None))
+        .unwrap();
+    let first = both();
+    files
+        .commit(&set(&[("/a/x", "2"), ("/a/y", "1")], None))
+        .unwrap();
+    let second = both();
+    assert_ne!(first.0, second.0, "a new entry of the folder");
+    assert_eq!(first.1, second.1);
+    files.return_to(1).unwrap();
+    assert_ne!(second.0, link("0/x"));
+    assert_eq!(seen(root.path(), "0/x").unwrap(), "1");
+}
+
+#[test]
 fn the_same_set_again_is_no_new_one_even_after_a_restart() {
     let root = tempfile::tempdir().unwrap();
     let rendered = set(&[("/a/x", "1")], None);
