@@ -23,6 +23,9 @@ pub struct Snapshot {
     pub attrs: BTreeMap<String, String>,
     /// Who is there.
     pub peers: Peers,
+    /// Every other StatefulSet that the profile names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub related: BTreeMap<String, Related>,
     /// The rendered files.
     pub files: Files,
     /// The profile in use.
@@ -101,6 +104,16 @@ pub struct Peers {
     pub stale: Option<String>,
     /// The replicas in ordinal order, this one included.
     pub replicas: Vec<Replica>,
+}
+
+/// What is known of another StatefulSet.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Related {
+    /// Who is there; none before that was learnt once.
+    pub peers: Option<Peers>,
+    /// Why nothing is known yet; none once something is.
+    pub unknown: Option<String>,
 }
 
 /// What the API of the pod's cluster gives.

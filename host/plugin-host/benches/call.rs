@@ -12,8 +12,8 @@ use std::time::Duration;
 use outrigger_peers::{Identity, Ordinal, PeerSet};
 use outrigger_plugin_host::{
     BoxFuture, Compiler, ComponentSource, EndpointRequest, EndpointResponse, HostConfig, Plugin,
-    PluginHost, PluginSetup, Probe, SecretError, SecretReader, StateStore, Transport,
-    TransportError,
+    PluginHost, PluginSetup, Probe, RelatedReader, SecretError, SecretReader, StateStore,
+    Transport, TransportError,
 };
 use outrigger_profile::{ByteSize, Grants, PluginLimits};
 use tokio::time::Instant;
@@ -39,6 +39,12 @@ impl SecretReader for Nothing {
 
     fn exists(&self, _secret: &str) -> bool {
         false
+    }
+}
+
+impl RelatedReader for Nothing {
+    fn related(&self, _name: &str) -> Option<Arc<PeerSet>> {
+        None
     }
 }
 
@@ -71,6 +77,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let setup = PluginSetup {
         name: "bench".into(),
+        related: Arc::new(Nothing),
         settings: BTreeMap::new(),
         grants: Grants::default(),
         limits: PluginLimits {

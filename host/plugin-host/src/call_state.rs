@@ -19,7 +19,7 @@ use crate::host::PluginSetup;
 use crate::imports::log::LogGate;
 use crate::limits::{INSTANCES_MAX, REQUESTS_PER_CALL_MAX, TABLE_ENTRIES_MAX};
 use crate::state_store::StateStore;
-use crate::transport::{SecretReader, Transport};
+use crate::transport::{RelatedReader, SecretReader, Transport};
 use crate::wasi::WasiState;
 
 /// What all calls of one generation share.
@@ -31,6 +31,7 @@ pub(crate) struct Shared {
     pub(crate) limits: PluginLimits,
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) secrets: Arc<dyn SecretReader>,
+    pub(crate) related: Arc<dyn RelatedReader>,
     pub(crate) volumes: BTreeMap<String, PathBuf>,
     pub(crate) state: Arc<StateStore>,
     pub(crate) log: LogGate,
@@ -48,6 +49,7 @@ impl Shared {
             limits: setup.limits,
             transport: Arc::clone(&setup.transport),
             secrets: Arc::clone(&setup.secrets),
+            related: Arc::clone(&setup.related),
             volumes: setup.volumes.clone(),
             state: Arc::clone(&setup.state),
             log: LogGate::new(Arc::clone(&setup.dropped_lines)),
@@ -60,6 +62,8 @@ pub(crate) struct CallState {
     pub(crate) shared: Arc<Shared>,
     /// None while nothing is known of the replicas: at loading.
     pub(crate) membership: Option<Arc<wit::Membership>>,
+    /// What this call asked for of every related StatefulSet: it stays the same for it.
+    pub(crate) related: BTreeMap<String, Option<wit::Membership>>,
     pub(crate) limiter: Limiter,
     pub(crate) requests_left: u32,
     pub(crate) wasi: WasiState,
@@ -71,6 +75,7 @@ impl CallState {
         Self {
             shared,
             membership,
+            related: BTreeMap::new(),
             limiter: Limiter {
                 memory_max: usize::try_from(memory).unwrap_or(usize::MAX),
                 memory: 0,

@@ -18,7 +18,7 @@ use crate::error::{HostError, LoadError};
 use crate::generation::Generation;
 use crate::plugin_thread::PluginThread;
 use crate::state_store::StateStore;
-use crate::transport::{SecretReader, Transport};
+use crate::transport::{RelatedReader, SecretReader, Transport};
 use crate::{imports, load, wasi};
 
 /// How components are compiled.
@@ -141,6 +141,8 @@ pub struct PluginSetup {
     pub transport: Arc<dyn Transport>,
     /// How secrets are read.
     pub secrets: Arc<dyn SecretReader>,
+    /// What is known of each related StatefulSet.
+    pub related: Arc<dyn RelatedReader>,
     /// The folders of volumes, as this process sees them, by the claim's or volume's name.
     pub volumes: BTreeMap<String, PathBuf>,
     /// Its store.

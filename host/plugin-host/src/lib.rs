@@ -41,8 +41,8 @@ pub use plugin::{FunctionInfo, LastError, Plugin, PluginInfo};
 pub use settings_schema::{SettingProblem, SettingsSchema};
 pub use state_store::{StateError, StateOpenError, StateStore};
 pub use transport::{
-    BoxFuture, EndpointRequest, EndpointResponse, SecretError, SecretReader, Target, Transport,
-    TransportError,
+    BoxFuture, EndpointRequest, EndpointResponse, RelatedReader, SecretError, SecretReader, Target,
+    Transport, TransportError,
 };
 pub use types::{
     Artifact, Batch, BatchBuilder, BatchProblem, Diagnostic, DiagnosticSeverity, DrainContext,

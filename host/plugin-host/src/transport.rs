@@ -1,13 +1,15 @@
-//! What the host needs from outside to serve a plugin's imports: a way to send HTTP requests and a
-//! way to read secrets. Grants, limits and placeholders are dealt with before these are called.
+//! What the host needs from outside to serve a plugin's imports: a way to send HTTP requests, a way to
+//! read secrets, and what is known of each related StatefulSet. Grants, limits and placeholders are dealt
+//! with before these are called.
 
 use std::fmt;
 use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
-use outrigger_peers::Ordinal;
+use outrigger_peers::{Ordinal, PeerSet};
 use outrigger_profile::Method;
 
 /// A boxed future that can change threads.
@@ -155,4 +157,10 @@ pub trait SecretReader: Send + Sync + 'static {
     fn read(&self, secret: &str, key: &str) -> Result<Vec<u8>, SecretError>;
     /// Whether the Secret is there now.
     fn exists(&self, secret: &str) -> bool;
+}
+
+/// Knows each StatefulSet that a profile names besides its own.
+pub trait RelatedReader: Send + Sync + 'static {
+    /// What is known of one by its name in the profile; none where nothing was learnt yet.
+    fn related(&self, name: &str) -> Option<Arc<PeerSet>>;
 }

@@ -44,6 +44,7 @@ pub(crate) fn convert(root: raw::Root, declared: Declared) -> (Profile, Vec<Find
     convert.secrets = convert.secrets(spec.secrets);
     let plugin = spec.plugin.map(|plugin| convert.plugin(plugin));
     let discovery = convert.discovery(spec.discovery.unwrap_or_default());
+    let related = convert.related(spec.related.unwrap_or_default());
     let settings = convert.settings(spec.settings.unwrap_or_default(), plugin.as_ref());
     let files = convert.files(spec.files.unwrap_or_default(), plugin.is_some());
     let env = convert.env(spec.env.unwrap_or_default());
@@ -57,6 +58,7 @@ pub(crate) fn convert(root: raw::Root, declared: Declared) -> (Profile, Vec<Find
         workload,
         plugin,
         discovery,
+        related,
         settings,
         files,
         env,

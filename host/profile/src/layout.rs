@@ -1,6 +1,15 @@
 //! Where things are in a pod that has the sidecar: names, ports, paths. The injector and `up` arrange
 //! them so, the sidecar looks for them there.
 
+use std::path::{Path, PathBuf};
+
+/// The folder that `up` and the sidecars of another StatefulSet of the namespace share, from that of one's
+/// own: `…/<stateful set>/run`. None where `local` is no such folder.
+pub fn local_of(local: &Path, stateful_set: &str) -> Option<PathBuf> {
+    let sets = local.parent()?.parent()?;
+    Some(sets.join(stateful_set).join(local.file_name()?))
+}
+
 /// The sidecar container's name.
 pub const CONTAINER: &str = "outrigger";
 /// The name of the sidecar's port.

@@ -19,6 +19,8 @@ pub struct Profile {
     pub plugin: Option<Plugin>,
     /// How peers are found.
     pub discovery: Discovery,
+    /// Each other StatefulSet of the namespace that templates and the plugin see, by its name there.
+    pub related: BTreeMap<String, Related>,
     /// Values of its own for templates; none has the name of one of the plugin's settings.
     pub settings: BTreeMap<String, serde_json::Value>,
     /// The files that are rendered: one set, put in place as one.
@@ -194,6 +196,19 @@ pub struct Discovery {
     /// How often DNS is asked.
     pub interval: Duration,
     /// How many replicas there should be; none = as the environment tells.
+    pub replicas: Option<u32>,
+}
+
+/// Another StatefulSet of the pod's namespace. Its replicas are found as the peers are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Related {
+    /// Its name.
+    pub stateful_set: String,
+    /// Its governing Service.
+    pub service: String,
+    /// The Service's port whose SRV records are asked for.
+    pub port: Option<String>,
+    /// How many replicas there should be; none = as the StatefulSet says.
     pub replicas: Option<u32>,
 }
 

@@ -77,6 +77,11 @@ pub(crate) struct Spec {
     pub plugin: Option<Plugin>,
     /// How peers are found.
     pub discovery: Option<Discovery>,
+    /// Any other StatefulSet of the namespace whose replicas templates see as `related.<name>`, and the
+    /// plugin by that name; at most 8. It has `replicas` (each with `name`, `ordinal`, `host`, `addresses`,
+    /// `phase` and, once known, `ip`; those that should exist), `desired`, `start`, `statefulset`, `service`
+    /// and `service_host`. Files that use one are not rendered before it was learnt once.
+    pub related: Option<BTreeMap<String, Related>>,
     /// Values of the profile's own, which templates see as `settings` beside those of the plugin.
     pub settings: Option<BTreeMap<String, serde_json::Value>>,
     /// The files that are rendered: one set, put in place as one.
@@ -127,6 +132,22 @@ pub(crate) struct Discovery {
     #[schemars(extend("default" = show_span(defaults::INTERVAL)))]
     pub interval: Option<Span>,
     /// How many replicas there should be: a number, or `auto` for what the StatefulSet wants.
+    #[schemars(extend("default" = "auto"))]
+    pub replicas: Option<Replicas>,
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct Related {
+    /// The StatefulSet's name.
+    #[schemars(required)]
+    pub statefulset: Option<String>,
+    /// Its governing Service; unless given, the one of its name.
+    pub service: Option<String>,
+    /// The name of the Service's port whose SRV records are asked for, where DNS is.
+    pub port: Option<String>,
+    /// How many replicas there should be: a number, or `auto` for what the StatefulSet wants, which the
+    /// pod's service account must be allowed to read.
     #[schemars(extend("default" = "auto"))]
     pub replicas: Option<Replicas>,
 }

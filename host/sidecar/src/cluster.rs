@@ -9,6 +9,7 @@ mod told;
 mod turn;
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use outrigger_api_server::{ApiServer, EventCounts, EventSink, RequestCounts, Scope, events};
 use outrigger_peers::Identity;
@@ -46,6 +47,8 @@ pub struct Cluster {
     role_label: watch::Sender<RoleLabel>,
     events: Arc<OnceLock<EventSink>>,
     recorder: Recorder,
+    /// Before it is asked again whether what was forbidden is allowed now.
+    forbidden_pause: Duration,
 }
 
 impl Cluster {
@@ -59,6 +62,18 @@ impl Cluster {
             role_label: watch::Sender::default(),
             events: Arc::default(),
             recorder,
+            forbidden_pause: followed::FORBIDDEN_PAUSE,
+        }
+    }
+
+    /// The same way, to another StatefulSet: what is known of it is kept apart. A workload may wait for it
+    /// to start, and so for the Role that is missing.
+    pub(crate) fn beside(&self) -> Self {
+        Self {
+            slices: watch::Sender::default(),
+            stateful_set: watch::Sender::default(),
+            forbidden_pause: followed::AWAITED_PAUSE,
+            ..self.clone()
         }
     }
 
@@ -153,7 +168,7 @@ impl Cluster {
             page: SLICES_PAGE,
             watch_for: followed::WATCH_FOR,
         };
-        followed::follow(&self.api, &scope, &self.slices, &self.recorder).await;
+        self.follow(&scope, &self.slices).await;
     }
 
     /// Keeps the StatefulSet current until this is dropped.
@@ -167,7 +182,12 @@ impl Cluster {
             page: 1,
             watch_for: followed::WATCH_FOR,
         };
-        followed::follow(&self.api, &scope, &self.stateful_set, &self.recorder).await;
+        self.follow(&scope, &self.stateful_set).await;
+    }
+
+    async fn follow<T: Kept>(&self, scope: &Scope, out: &watch::Sender<Known<T>>) {
+        let pause = self.forbidden_pause;
+        followed::follow(&self.api, scope, out, pause, &self.recorder).await;
     }
 
     fn path(&self, group: &str, plural: &str) -> String {

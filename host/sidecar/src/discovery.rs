@@ -8,6 +8,7 @@ mod fixed;
 mod followed;
 mod local;
 mod names;
+mod related;
 mod settle;
 mod slices;
 
@@ -27,6 +28,8 @@ use tokio::time::Instant;
 use self::count::Count;
 pub use self::dns::DnsServers;
 use self::followed::Looks;
+use self::related::seen_from_outside;
+pub use self::related::{RelatedFor, RelatedSet, RelatedSets, run as run_related};
 use self::settle::Settle;
 use crate::cluster::{Cluster, Known, ROLE_HINT};
 use crate::config::Config;
@@ -84,8 +87,9 @@ pub async fn run(
     let hold = loaded.borrow().profile.discovery.settle;
     let mut publisher = Publisher {
         settle: Settle::new(first, hold),
-        out,
+        out: Out::Own(out),
         timeline,
+        whose: None,
     };
     loop {
         let profile = Arc::clone(&loaded.borrow_and_update().profile);
@@ -96,6 +100,7 @@ pub async fn run(
             observed,
             memory: publisher.settle.standing().clone(),
             timeline: publisher.timeline.clone(),
+            whose: None,
         };
         tokio::select! {
             () = observe(&setup, &profile, observer) => {}
@@ -189,9 +194,17 @@ struct Observer {
     observed: mpsc::Sender<PeerSet>,
     memory: PeerSet,
     timeline: Timeline,
+    /// Whose replicas these are, where they are not the own peers.
+    whose: Option<String>,
 }
 
 impl Observer {
+    /// Writes on the timeline.
+    fn record(&self, message: &str) {
+        let message = told_of(self.whose.as_deref(), message);
+        self.timeline.record("discovery", message, []);
+    }
+
     /// Hands one observation over. False when nobody takes any more.
     async fn tell(&mut self, set: PeerSet) -> bool {
         self.memory.clone_from(&set);
@@ -201,7 +214,7 @@ impl Observer {
     /// Slices are demanded of a pod that cannot ask for them.
     async fn without_a_token(&mut self) {
         const WHY: &str = "`source: endpoint-slices` needs the token of a service account, and this pod has none: set `automountServiceAccountToken: true`, or `source: auto`";
-        self.timeline.record("discovery", WHY, []);
+        self.record(WHY);
         let set = stale(&self.memory, WHY.to_owned());
         if self.tell(set).await {
             pending::<()>().await;
@@ -259,12 +272,50 @@ fn pause(interval: Duration, complete: bool) -> Duration {
     base.mul_f64(0.9 + 0.2 * f64::from(random[0]) / 255.0)
 }
 
+/// A message about replicas, with whose they are.
+fn told_of(whose: Option<&str>, message: &str) -> String {
+    match whose {
+        Some(whose) => format!("{whose}: {message}"),
+        None => message.to_owned(),
+    }
+}
+
+/// Where snapshots go.
+#[derive(Debug, Clone)]
+enum Out {
+    /// Those of this pod's own StatefulSet.
+    Own(watch::Sender<Arc<PeerSet>>),
+    /// Those of a related one, by its name in the profile.
+    Related(String, watch::Sender<Arc<RelatedSets>>),
+}
+
+impl Out {
+    /// Puts a snapshot in place; whoever waits is woken where it is `news`.
+    fn put(&self, set: PeerSet, news: bool) {
+        match self {
+            Self::Own(sender) => {
+                sender.send_if_modified(|present| {
+                    *present = Arc::new(set);
+                    news
+                });
+            }
+            Self::Related(name, sender) => {
+                sender.send_if_modified(|present| {
+                    Arc::make_mut(present).insert(name.clone(), seen_from_outside(set));
+                    news
+                });
+            }
+        }
+    }
+}
+
 /// Settles what is observed and publishes it.
 #[derive(Debug)]
 struct Publisher {
     settle: Settle,
-    out: watch::Sender<Arc<PeerSet>>,
+    out: Out,
     timeline: Timeline,
+    whose: Option<String>,
 }
 
 impl Publisher {
@@ -275,6 +326,7 @@ impl Publisher {
     async fn follow(&mut self, mut observations: mpsc::Receiver<PeerSet>) {
         loop {
             let due = self.settle.due();
+            let before = self.settle.standing().clone();
             let next = tokio::select! {
                 observed = observations.recv() => match observed {
                     Some(observed) => self.settle.offer(observed, Instant::now()),
@@ -283,8 +335,11 @@ impl Publisher {
                 () = at(due) => self.settle.tick(Instant::now()),
             };
             match next {
-                Some(next) => self.publish(next),
-                None => self.confirm(),
+                Some(next) => self.publish(next, &before),
+                None if before.confirmed_unix_ms != self.settle.standing().confirmed_unix_ms => {
+                    self.out.put(self.settle.standing().clone(), false);
+                }
+                None => {}
             }
         }
     }
@@ -301,14 +356,13 @@ impl Publisher {
         }
     }
 
-    fn publish(&self, next: PeerSet) {
-        let before = Arc::clone(&self.out.borrow());
-        for change in next.changes(&before) {
+    fn publish(&self, next: PeerSet, before: &PeerSet) {
+        for change in next.changes(before) {
             let mut fields = vec![("revision", Value::from(next.revision))];
             if let (Change::Stale(true), Some(stale)) = (&change, &next.stale) {
                 fields.push(("reason", Value::from(stale.reason.as_str())));
             }
-            let message = change.to_string();
+            let message = told_of(self.whose.as_deref(), &change.to_string());
             match change {
                 Change::Appeared(_)
                 | Change::Left(_)
@@ -322,18 +376,7 @@ impl Publisher {
                 }
             }
         }
-        self.out.send_replace(Arc::new(next));
-    }
-
-    /// Renews the time of confirmation without waking anybody.
-    fn confirm(&self) {
-        let standing = self.settle.standing();
-        self.out.send_if_modified(|set| {
-            if set.confirmed_unix_ms != standing.confirmed_unix_ms {
-                *set = Arc::new(standing.clone());
-            }
-            false
-        });
+        self.out.put(next, true);
     }
 }
 

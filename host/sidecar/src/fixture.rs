@@ -13,6 +13,7 @@ use outrigger_profile::{
 use outrigger_peers::{Identity, Ordinal, PeerSet};
 use tokio::sync::watch;
 
+use crate::discovery::RelatedSets;
 use crate::health::{self, HealthReport, ProbeReport};
 use crate::lifecycle::Phase;
 use crate::metrics::Derives;
@@ -59,6 +60,7 @@ pub(crate) fn loaded() -> Loaded {
             interval: Duration::from_secs(5),
             replicas: None,
         },
+        related: BTreeMap::new(),
         settings: BTreeMap::new(),
         files: Vec::new(),
         env: BTreeMap::new(),
@@ -150,6 +152,7 @@ pub(crate) fn well() -> HealthReport {
 pub(crate) struct Channels {
     pub(crate) loaded: watch::Sender<Arc<Loaded>>,
     pub(crate) peers: watch::Sender<Arc<PeerSet>>,
+    pub(crate) related: watch::Sender<Arc<RelatedSets>>,
     pub(crate) files: watch::Sender<Arc<FilesState>>,
     pub(crate) reload: watch::Sender<Arc<ReloadState>>,
     pub(crate) health: watch::Sender<Arc<HealthReport>>,
@@ -165,6 +168,7 @@ impl Channels {
         Self {
             loaded: watch::Sender::new(Arc::new(loaded)),
             peers: watch::Sender::new(Arc::new(peers(2))),
+            related: watch::Sender::new(Arc::default()),
             files: watch::Sender::new(Arc::new(files(Gate::Ready, Some(2)))),
             reload: watch::Sender::new(Arc::default()),
             health: watch::Sender::new(Arc::new(health::initial())),
@@ -178,6 +182,7 @@ impl Channels {
         Rooms {
             loaded: self.loaded.subscribe(),
             peers: self.peers.subscribe(),
+            related: self.related.subscribe(),
             files: self.files.subscribe(),
             reload: self.reload.subscribe(),
             health: self.health.subscribe(),

@@ -6,6 +6,7 @@ use outrigger_peers::PeerSet;
 use tokio::sync::watch;
 
 use crate::cluster::Cluster;
+use crate::discovery::RelatedSets;
 use crate::health::HealthReport;
 use crate::lifecycle::Phase;
 use crate::metrics::Derives;
@@ -20,6 +21,8 @@ pub struct Rooms {
     pub loaded: watch::Receiver<Arc<Loaded>>,
     /// Who is there.
     pub peers: watch::Receiver<Arc<PeerSet>>,
+    /// Each related StatefulSet.
+    pub related: watch::Receiver<Arc<RelatedSets>>,
     /// The rendered files.
     pub files: watch::Receiver<Arc<FilesState>>,
     /// How reloading goes.

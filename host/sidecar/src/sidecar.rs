@@ -21,7 +21,7 @@ use crate::admin::{Admin, AdminError, AdminSetup, Commands, StatusSource};
 use crate::cluster::Cluster;
 use crate::config::Config;
 use crate::control::{HubControl, PodControl, WorkloadControl};
-use crate::discovery::{self, DiscoverySetup, DnsServers};
+use crate::discovery::{self, DiscoverySetup, DnsServers, RelatedFor};
 use crate::files::FilesError;
 use crate::health::{self, HealthSetup, Verdicts};
 use crate::lifecycle::{Drains, Lifecycle, LifecycleSetup};
@@ -154,6 +154,7 @@ impl Sidecar {
         let profile = Arc::clone(&first.profile);
         let (loaded_sender, loaded) = watch::channel(Arc::clone(&first));
         let (peers_sender, peers) = watch::channel(Arc::new(discovery::initial(&config, &profile)));
+        let (related_sender, related) = watch::channel(Arc::default());
         let transport: Arc<dyn Transport> = Arc::new(HttpTransport::new(
             config.workload_host.clone(),
             peers.clone(),
@@ -169,6 +170,7 @@ impl Sidecar {
             config: Arc::clone(&config),
             transport: Arc::clone(&transport),
             secrets: Arc::new(secrets.clone()),
+            related: Arc::new(RelatedFor(related.clone())),
             state: Arc::new(StateStore::open(&config.dirs.state.join("state"))?),
             dropped_lines: Arc::default(),
         };
@@ -239,6 +241,7 @@ impl Sidecar {
             },
             RenderInputs {
                 peers: peers.clone(),
+                related: related.clone(),
                 loaded: loaded.clone(),
                 reload: reload_state.clone(),
                 role,
@@ -253,6 +256,7 @@ impl Sidecar {
         let rooms = Rooms {
             loaded: loaded.clone(),
             peers: peers.clone(),
+            related,
             files: files.clone(),
             reload: reload_state,
             health: health.clone(),
@@ -292,15 +296,26 @@ impl Sidecar {
         if let Some(otlp) = setup.otlp {
             tasks.spawn("export", metrics.export(otlp, shutdown.clone()));
         }
+        let look = DiscoverySetup {
+            config: Arc::clone(&config),
+            servers: DnsServers::default(),
+            cluster,
+            recorder: recorder.clone(),
+        };
+        tasks.spawn(
+            "related",
+            discovery::run_related(
+                look.clone(),
+                loaded.clone(),
+                related_sender,
+                timeline.clone(),
+                shutdown.clone(),
+            ),
+        );
         tasks.spawn(
             "discovery",
             discovery::run(
-                DiscoverySetup {
-                    config: Arc::clone(&config),
-                    servers: DnsServers::default(),
-                    cluster,
-                    recorder: recorder.clone(),
-                },
+                look,
                 loaded.clone(),
                 peers_sender,
                 timeline.clone(),

@@ -1,4 +1,4 @@
-//! The StatefulSet as the running call sees it.
+//! The StatefulSet as the running call sees it, and others that the profile names.
 
 #[cfg(target_arch = "wasm32")]
 use crate::bindings::host::outrigger::plugin::cluster as host;
@@ -15,4 +15,10 @@ pub fn current() -> Membership {
 /// Its revision, without copying it.
 pub fn revision() -> u32 {
     host::revision()
+}
+
+/// Another StatefulSet, by its name in the profile (`related.<name>`). None where the profile has no such
+/// name, and until it was learnt once. Its `self_ordinal` has no meaning.
+pub fn related(name: &str) -> Option<Membership> {
+    host::related(name)
 }

@@ -33,6 +33,7 @@ struct Inner {
     secrets: Vec<String>,
     state: BTreeMap<String, Vec<u8>>,
     membership: Option<Membership>,
+    related: BTreeMap<String, Membership>,
     answers: BTreeMap<String, VecDeque<Answer>>,
     denied: Vec<String>,
     requests: Vec<Request>,
@@ -84,6 +85,7 @@ impl FakeHost {
             secrets: Vec::new(),
             state: BTreeMap::new(),
             membership: None,
+            related: BTreeMap::new(),
             answers: BTreeMap::new(),
             denied: Vec::new(),
             requests: Vec::new(),
@@ -118,6 +120,16 @@ impl FakeHost {
     #[must_use]
     pub fn membership(self, membership: Membership) -> Self {
         self.inner.borrow_mut().membership = Some(membership);
+        self
+    }
+
+    /// What [`cluster::related`](crate::cluster::related) answers for a name.
+    #[must_use]
+    pub fn related(self, name: &str, membership: Membership) -> Self {
+        self.inner
+            .borrow_mut()
+            .related
+            .insert(name.to_owned(), membership);
         self
     }
 
@@ -311,6 +323,10 @@ pub(crate) mod cluster {
 
     pub(crate) fn revision() -> u32 {
         current().revision
+    }
+
+    pub(crate) fn related(name: &str) -> Option<Membership> {
+        super::with(|host| host.related.get(name).cloned()).flatten()
     }
 }
 

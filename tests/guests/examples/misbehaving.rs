@@ -111,6 +111,16 @@ fn misbehave(behaviour: &str) -> Result<String, Failure> {
             ]
             .join(" "))
         }
+        "related" => {
+            let told = |name: &str| match cluster::related(name) {
+                Some(set) => {
+                    let names: Vec<_> = set.replicas.iter().map(|one| &*one.name).collect();
+                    format!("{name}: {} of {}", names.join(" "), set.desired)
+                }
+                None => format!("{name}: unknown"),
+            };
+            Ok(format!("{}; {}", told("servers"), told("others")))
+        }
         "state-overflow" => {
             let told = match state::set("big", &vec![0; 70_000]) {
                 Ok(()) => "stored".to_owned(),

@@ -13,6 +13,7 @@ pub const BEHAVIOURS: &[&str] = &[
     "bad-text",
     "wait-for-endpoint",
     "many-requests",
+    "related",
     "denied-endpoint",
     "failure",
     "state-overflow",

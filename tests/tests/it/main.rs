@@ -16,6 +16,7 @@ mod otlp;
 mod piko;
 mod pods;
 mod refusals;
+mod related;
 mod reload;
 mod rollback;
 mod scaling;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use outrigger_profile::{Profile, env};
+use outrigger_profile::{Profile, env, layout};
 use serde_json::json;
 
 use super::container::{VolumeFolders, base_env};
@@ -85,6 +85,12 @@ pub(super) fn plan(
     mount(&dirs.state, STATE_DIR, false);
     // At its own path, which the pod's private /tmp would hide when the state folder is below /tmp.
     mount(&input.local, &input.local.to_string_lossy(), false);
+    for related in profile.related.values() {
+        let theirs = layout::local_of(&input.local, &related.stateful_set);
+        if let Some(folder) = theirs.filter(|folder| *folder != input.local) {
+            mount(&folder, &folder.to_string_lossy(), true);
+        }
+    }
     let mut told = serde_json::Map::new();
     for (name, (path, bytes)) in &facts.volumes {
         let Some((folder, writable)) = volumes.get(name) else {

@@ -257,6 +257,21 @@ fn volumes_are_folders_and_what_comes_from_objects_is_read_only() {
 }
 
 #[test]
+fn the_sidecar_sees_what_is_known_of_related_stateful_sets() {
+    // Of two in the folder `/`, `store` and the pod's own.
+    let related =
+        "      secrets: [key]\n      related: {a: {statefulset: store}, b: {statefulset: s}}\n";
+    let text = TEXT.replace("      secrets: [key]\n", related);
+    let plan = plan(&text, Mode::Namespaces, true).unwrap();
+    let mounts = mounted(container(&plan, SIDECAR));
+    let shared: Vec<&String> = mounts
+        .iter()
+        .filter(|at| at.contains("/run <- /s"))
+        .collect();
+    assert_eq!(shared, ["/s/run <- /s/run", "/store/run <- /store/run ro"]);
+}
+
+#[test]
 fn the_sidecar_is_added_as_the_webhook_would() {
     let plan = plan(TEXT, Mode::Namespaces, true).unwrap();
     let names: Vec<&str> = plan.containers.iter().map(|c| c.name.as_str()).collect();

@@ -392,6 +392,12 @@ impl Maker {
             .and_then(|name| loaded.profiles.get(&(self.namespace.clone(), name.clone())));
         let offset = address::offset(self.index, ordinal.saturating_sub(self.start));
         let setup = &self.setup;
+        for related in profile.iter().flat_map(|profile| profile.related.values()) {
+            // Its sidecars may come later; what is mounted must be there.
+            let folder = setup.local(&self.namespace, &related.stateful_set);
+            std::fs::create_dir_all(&folder)
+                .map_err(|error| fail(&format!("{}: {error}", folder.display())))?;
+        }
         let (mode, ip) = if setup.plain {
             let ip = address::on_loopback(setup.salt, offset);
             (Mode::Plain, Some(ip))

@@ -9,8 +9,8 @@ use std::time::Duration;
 use outrigger_peers::{Identity, Ordinal, PeerSet};
 use outrigger_plugin_host::{
     BoxFuture, Compiler, ComponentSource, EndpointRequest, EndpointResponse, Generation,
-    HostConfig, LoadError, Plugin, PluginHost, PluginSetup, SecretError, SecretReader, StateStore,
-    Transport, TransportError,
+    HostConfig, LoadError, Plugin, PluginHost, PluginSetup, RelatedReader, SecretError,
+    SecretReader, StateStore, Transport, TransportError,
 };
 use outrigger_profile::{
     ByteSize, EndpointAt, EndpointGrant, Grants, Method, PluginLimits, VolumeGrant,
@@ -70,6 +70,20 @@ impl SecretReader for FakeSecrets {
     }
 }
 
+/// One related StatefulSet, `servers`, of two replicas.
+pub(crate) struct FakeRelated;
+
+impl RelatedReader for FakeRelated {
+    fn related(&self, name: &str) -> Option<Arc<PeerSet>> {
+        let identity = Identity {
+            stateful_set: "store".into(),
+            ordinal: Ordinal(0),
+            ..peers().identity
+        };
+        (name == "servers").then(|| Arc::new(PeerSet::expected(identity, Ordinal(0), 2)))
+    }
+}
+
 /// One host for all tests, as in the program.
 pub(crate) fn host() -> PluginHost {
     static HOST: OnceLock<PluginHost> = OnceLock::new();
@@ -113,6 +127,7 @@ pub(crate) fn setup(name: &str, settings: &Value) -> PluginSetup {
         },
         transport: Arc::new(FakeTransport::default()),
         secrets: Arc::new(FakeSecrets),
+        related: Arc::new(FakeRelated),
         volumes: BTreeMap::from([("data".into(), PathBuf::from(env!("CARGO_TARGET_TMPDIR")))]),
         state: Arc::new(StateStore::in_memory()),
         dropped_lines: Arc::default(),

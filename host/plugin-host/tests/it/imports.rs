@@ -55,6 +55,12 @@ async fn what_is_granted_at_another_host_goes_there_under_the_same_limits() {
 }
 
 #[tokio::test]
+async fn a_related_stateful_set_is_known_by_its_name_in_the_profile() {
+    let (said, _, _) = said("imports-related", "related").await;
+    assert_eq!(said, "servers: store-0 store-1 of 2; others: unknown");
+}
+
+#[tokio::test]
 async fn a_value_beyond_the_limit_is_not_stored_and_others_are() {
     let (said, _, state) = said("imports-state", "state-overflow").await;
     assert_eq!(

@@ -1,12 +1,16 @@
-//! `spec.discovery`: source, fixed peers, times.
+//! `spec.discovery`: source, fixed peers, times; and `spec.related`.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Convert;
 use crate::document::path;
 use crate::host::is_dns_name;
 use crate::structure::cut;
-use crate::{Discovery, DiscoverySource, FixedPeer, defaults, raw};
+use crate::{Discovery, DiscoverySource, FixedPeer, Related, defaults, raw};
+
+/// How often a related StatefulSet may be named: each is followed by two watches.
+const RELATED_MAX: usize = 8;
 
 impl Convert {
     pub(super) fn discovery(&mut self, discovery: raw::Discovery) -> Discovery {
@@ -82,6 +86,45 @@ impl Convert {
             interval,
             replicas,
         }
+    }
+
+    pub(super) fn related(
+        &mut self,
+        related: BTreeMap<String, raw::Related>,
+    ) -> BTreeMap<String, Related> {
+        const AT: &str = "spec.related";
+        if related.len() > RELATED_MAX {
+            self.error(
+                AT,
+                format!("{} StatefulSets, the most is {RELATED_MAX}", related.len()),
+                "name those whose replicas are used",
+            );
+        }
+        let mut known = BTreeMap::new();
+        for (name, one) in related {
+            let at = path::key(AT, &name);
+            let name = self.name(&at, Some(name), 63);
+            let stateful_set = self.name(&path::key(&at, "statefulset"), one.statefulset, 63);
+            let service = match one.service {
+                Some(service) => self.name(&path::key(&at, "service"), Some(service), 63),
+                None => stateful_set.clone(),
+            };
+            let port = one
+                .port
+                .map(|port| self.name(&path::key(&at, "port"), Some(port), 15));
+            let replicas = match one.replicas {
+                Some(raw::Replicas::Number(number)) => Some(number),
+                Some(raw::Replicas::Auto(_)) | None => None,
+            };
+            let one = Related {
+                stateful_set,
+                service,
+                port,
+                replicas,
+            };
+            known.insert(name, one);
+        }
+        known
     }
 
     fn fixed_peers(&mut self, peers: Vec<String>) -> Vec<FixedPeer> {

@@ -1,5 +1,6 @@
 //! `/status`: everything about this replica at this moment, from the newest snapshots.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use outrigger_dashboard::model;
@@ -10,6 +11,7 @@ use outrigger_telemetry::BuildInfo;
 use tokio::time::Instant;
 
 use crate::cluster::Cluster;
+use crate::discovery::{RelatedSet, RelatedSets};
 use crate::health::ProbeReport;
 use crate::metrics::Derives;
 use crate::reload::{Loaded, Refusal};
@@ -53,6 +55,7 @@ impl StatusSource {
             ],
             attrs: health.attrs.clone(),
             peers: view(&peers),
+            related: related(&self.rooms.related.borrow()),
             files: self::files(&files),
             profile: profile(&loaded, reload.profile.as_ref()),
             plugin: self
@@ -113,6 +116,22 @@ fn view(peers: &PeerSet) -> model::Peers {
         stale: peers.stale.as_ref().map(|stale| stale.reason.clone()),
         replicas: peers.replicas.values().cloned().collect(),
     }
+}
+
+fn related(sets: &RelatedSets) -> BTreeMap<String, model::Related> {
+    let told = |set: &RelatedSet| match set {
+        RelatedSet::Known(set) => model::Related {
+            peers: Some(view(set)),
+            unknown: None,
+        },
+        RelatedSet::Unknown(why) => model::Related {
+            peers: None,
+            unknown: Some(why.clone()),
+        },
+    };
+    sets.iter()
+        .map(|(name, set)| (name.clone(), told(set)))
+        .collect()
 }
 
 fn cluster(cluster: &Cluster) -> model::Cluster {

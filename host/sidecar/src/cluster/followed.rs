@@ -20,6 +20,9 @@ pub(super) const WATCH_FOR: Duration = Duration::from_mins(30);
 /// Before it is asked again whether what was forbidden is allowed now.
 pub(super) const FORBIDDEN_PAUSE: Duration = Duration::from_mins(10);
 
+/// The same where a workload may wait for the answer.
+pub(super) const AWAITED_PAUSE: Duration = Duration::from_secs(30);
+
 /// What is kept of an object.
 pub trait Kept: Clone + PartialEq + Send + Sync + 'static {
     /// What is read of it.
@@ -93,6 +96,7 @@ pub(super) async fn follow<T: Kept>(
     api: &ApiServer,
     scope: &Scope,
     out: &watch::Sender<Known<T>>,
+    forbidden_pause: Duration,
     recorder: &Recorder,
 ) {
     loop {
@@ -106,7 +110,7 @@ pub(super) async fn follow<T: Kept>(
             () = outrigger_api_server::follow(api, scope, &filling) => {}
             () = filling.forbidden.notified() => {}
         }
-        tokio::time::sleep(FORBIDDEN_PAUSE).await;
+        tokio::time::sleep(forbidden_pause).await;
     }
 }
 

@@ -55,6 +55,21 @@ impl Count {
             .map_or(self.environment_start, |said| said.start)
     }
 
+    /// Waits for news about the StatefulSet, also for why there are none.
+    ///
+    /// # Cancel safety
+    /// Safe: what was read stays read.
+    pub(super) async fn news(&mut self) {
+        let heard = match &mut self.stateful_set {
+            Some(known) => known.changed().await.is_ok(),
+            None => false,
+        };
+        if !heard {
+            pending::<()>().await;
+        }
+        self.read();
+    }
+
     /// Waits for another answer of the StatefulSet.
     ///
     /// # Cancel safety
@@ -62,14 +77,7 @@ impl Count {
     pub(super) async fn changed(&mut self) {
         loop {
             let before = self.said.clone();
-            let changed = match &mut self.stateful_set {
-                Some(known) => known.changed().await.is_ok(),
-                None => false,
-            };
-            if !changed {
-                pending::<()>().await;
-            }
-            self.read();
+            self.news().await;
             if self.said != before {
                 return;
             }

@@ -161,7 +161,7 @@ impl Looks<'_> {
                 format!("EndpointSlices cannot be had, {instead}: {}", reason(known))
             }
         };
-        observer.timeline.record("discovery", message, []);
+        observer.record(&message);
     }
 }
 

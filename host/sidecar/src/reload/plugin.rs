@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicU64;
 
 use outrigger_plugin_host::{
     BoxFuture, BuiltinPlugin, ComponentSource, Generation, LoadError, Plugin, PluginHost,
-    PluginSetup, SecretReader, SettingProblem, StateStore, Transport,
+    PluginSetup, RelatedReader, SecretReader, SettingProblem, StateStore, Transport,
 };
 use outrigger_profile::{Finding, Plugin as PluginSpec, PluginSource, Profile, did_you_mean};
 
@@ -33,6 +33,8 @@ pub struct PluginLoader {
     pub transport: Arc<dyn Transport>,
     /// How secrets are read.
     pub secrets: Arc<dyn SecretReader>,
+    /// What is known of each related StatefulSet.
+    pub related: Arc<dyn RelatedReader>,
     /// The plugin's store, which outlives generations.
     pub state: Arc<StateStore>,
     /// Counts the plugin's dropped log lines, over all generations.
@@ -111,6 +113,7 @@ impl PluginLoader {
             limits: spec.limits,
             transport: Arc::clone(&self.transport),
             secrets: Arc::clone(&self.secrets),
+            related: Arc::clone(&self.related),
             volumes,
             state: Arc::clone(&self.state),
             dropped_lines: Arc::clone(&self.dropped_lines),

@@ -10,6 +10,7 @@ use outrigger_peers::{Ordinal, PeerSet, Replica};
 use serde_json::{Value as Json, json};
 
 use super::random::Seeds;
+use crate::discovery::{RelatedSet, RelatedSets};
 use crate::secrets::Secrets;
 
 /// Everything that a render depends on besides the templates.
@@ -17,6 +18,8 @@ use crate::secrets::Secrets;
 pub struct Context {
     /// The replicas.
     pub peers: Arc<PeerSet>,
+    /// Each related StatefulSet, as far as it is known.
+    pub related: Arc<RelatedSets>,
     /// This replica's role, as its own health tells.
     pub role: Option<String>,
     /// The pod's volumes by name.
@@ -68,10 +71,19 @@ impl Context {
         let peers: Vec<Json> = set.peers().map(|peer| replica(set, peer)).collect();
         // Those that should exist: a replica that is about to go is no member any more.
         let replicas: Vec<Json> = members(set).map(|member| replica(set, member)).collect();
+        let related: serde_json::Map<String, Json> = self
+            .related
+            .iter()
+            .filter_map(|(name, set)| match set {
+                RelatedSet::Known(set) => Some((name.clone(), related(set))),
+                RelatedSet::Unknown(_) => None,
+            })
+            .collect();
         json!({
             "self": own,
             "peers": peers,
             "replicas": replicas,
+            "related": related,
             "desired": set.desired,
             "quorum": set.quorum(),
             "start": set.start.0,
@@ -97,6 +109,19 @@ impl Context {
         fields.insert("secrets".to_owned(), secrets);
         Value::from(fields)
     }
+}
+
+/// Another StatefulSet: its replicas are those that should exist.
+fn related(set: &PeerSet) -> Json {
+    let replicas: Vec<Json> = set.wanted().map(|one| replica(set, one)).collect();
+    json!({
+        "replicas": replicas,
+        "desired": set.desired,
+        "start": set.start.0,
+        "statefulset": set.identity.stateful_set,
+        "service": set.identity.service,
+        "service_host": set.identity.service_host(),
+    })
 }
 
 /// The replicas that should exist, and this one, in ordinal order.

@@ -23,9 +23,10 @@ use super::on_change::ChangeActions;
 use super::plugin::TemplatePlugin;
 use super::random::Seeds;
 use crate::config::Config;
+use crate::discovery::{RelatedSet, RelatedSets};
 use crate::files::{Files, FilesError};
 use crate::metrics::Recorder;
-use crate::reload::{Loaded, ReloadState};
+use crate::reload::{Loaded, ReloadState, read::DOCUMENT};
 use crate::timeline::Timeline;
 use crate::trial::{Standing, Vitals};
 
@@ -48,11 +49,36 @@ fn not_yet(peers: &PeerSet) -> Option<&'static str> {
         .then_some("the replicas have not been looked up yet")
 }
 
+/// Why a profile's files cannot be rendered though the peers are known: they may use related replicas of
+/// which nothing is known. Unknown is not absent: a list without them would be wrong.
+fn unlearnt(related: &RelatedSets, loaded: &Loaded) -> Option<String> {
+    let profile = &loaded.profile;
+    let templates = loaded.templates.iter();
+    let templates = templates.filter(|(name, _)| *name != DOCUMENT);
+    let variables = profile.env.values().map(|value| &value.template);
+    let mut texts = templates.map(|(_, text)| text).chain(variables);
+    if profile.related.is_empty() || !texts.any(|text| text.contains("related")) {
+        return None;
+    }
+    profile.related.keys().find_map(|name| {
+        let why = match related.get(name) {
+            Some(RelatedSet::Known(_)) => return None,
+            Some(RelatedSet::Unknown(why)) => why,
+            None => "nobody has been asked yet",
+        };
+        Some(format!(
+            "the replicas of `related.{name}` are not known yet: {why}"
+        ))
+    })
+}
+
 /// What a render depends on.
 #[derive(Debug, Clone)]
 pub struct RenderInputs {
     /// The replicas.
     pub peers: watch::Receiver<Arc<PeerSet>>,
+    /// Each related StatefulSet.
+    pub related: watch::Receiver<Arc<RelatedSets>>,
     /// The profile and its templates.
     pub loaded: watch::Receiver<Arc<Loaded>>,
     /// Changes of Secrets and of the component.
@@ -122,6 +148,8 @@ pub struct RenderTask {
     recovering: Option<Standing>,
     owed: Owed,
     retry: Duration,
+    /// Why nothing is rendered, as it was told last.
+    held: Option<String>,
 }
 
 impl RenderTask {
@@ -153,6 +181,7 @@ impl RenderTask {
             recovering: None,
             owed: Owed::default(),
             retry: RETRY,
+            held: None,
         };
         Ok((task, receiver, RenderHandle { asks }))
     }
@@ -172,6 +201,7 @@ impl RenderTask {
                 tokio::select! {
                     () = shutdown.triggered() => return,
                     true = changed(&mut self.inputs.peers) => break,
+                    true = changed(&mut self.inputs.related) => break,
                     true = changed(&mut self.inputs.loaded) => break,
                     true = changed(&mut self.inputs.reload) => break,
                     true = changed(&mut self.inputs.role) => break,
@@ -213,6 +243,7 @@ impl RenderTask {
     /// One render, from what goes in to what stands.
     async fn render(&mut self) {
         let peers = Arc::clone(&self.inputs.peers.borrow_and_update());
+        let related = Arc::clone(&self.inputs.related.borrow_and_update());
         let newest = Arc::clone(&self.inputs.loaded.borrow_and_update());
         let role = self.inputs.role.borrow_and_update().clone();
         self.inputs.reload.borrow_and_update();
@@ -221,11 +252,16 @@ impl RenderTask {
                 .send_modify(|state| Arc::make_mut(state).gate = Gate::Waiting(why.to_owned()));
             return;
         }
+        if let Some(why) = unlearnt(&related, &newest) {
+            self.hold(why, &peers, &newest.profile);
+            return;
+        }
+        self.held = None;
         let Some(loaded) = self.choose(Arc::clone(&newest)).await else {
             self.open_or_close(&peers, &newest.profile);
             return;
         };
-        let outcome = self.prepare(&peers, &loaded, role).await;
+        let outcome = self.prepare(&peers, &related, &loaded, role).await;
         self.state
             .send_modify(|state| Arc::make_mut(state).renders += 1);
         match outcome {

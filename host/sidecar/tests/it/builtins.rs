@@ -9,6 +9,7 @@ use std::sync::Arc;
 use outrigger_peers::{Identity, Ordinal, PeerSet};
 use outrigger_profile::Profile;
 use outrigger_profile::builtin::{Builtin, builtin};
+use outrigger_sidecar::discovery::{RelatedSet, RelatedSets};
 use outrigger_sidecar::secrets::Secrets;
 use outrigger_sidecar::template::{Context, RenderedSet, Seed, Seeds, VolumeFacts, render};
 
@@ -18,6 +19,7 @@ struct World {
     set: &'static str,
     service: &'static str,
     volumes: &'static [(&'static str, &'static str, &'static str)],
+    related: RelatedSets,
 }
 
 #[derive(Debug)]
@@ -40,6 +42,7 @@ impl World {
             set,
             service,
             volumes: &[],
+            related: RelatedSets::new(),
         }
     }
 
@@ -84,6 +87,7 @@ impl World {
             ((*name).to_owned(), facts)
         });
         let context = Context {
+            related: Arc::new(self.related.clone()),
             peers: Arc::new(peers),
             role: None,
             volumes: volumes.collect(),
@@ -174,9 +178,10 @@ fn an_oxia_server_gets_where_its_data_lies() {
 fn coordinator(servers: u32, replicas: u32) -> Result<String, String> {
     let mut coordinator = World::new("oxia-coordinator", "oxia-coordinator", "oxia-coordinator");
     coordinator.volumes = &[("metadata", "/metadata", "1Gi")];
-    let mut profile = coordinator.profile();
-    let wanted = profile.settings.get_mut("servers").unwrap();
-    *wanted.get_mut("replicas").unwrap() = servers.into();
+    let theirs = World::new("oxia-server", "oxia", "oxia").peers(0, servers, &[1]);
+    let known = RelatedSet::Known(Arc::new(theirs));
+    coordinator.related.insert("servers".into(), known);
+    let profile = coordinator.profile();
     let set = coordinator.render_with(&profile, coordinator.peers(0, replicas, &[]));
     set.as_ref()
         .map(files)

@@ -52,6 +52,7 @@ fn context() -> Context {
         ]),
     )]));
     Context {
+        related: Arc::default(),
         peers: Arc::new(set),
         role: Some("leader".into()),
         volumes: BTreeMap::from([(

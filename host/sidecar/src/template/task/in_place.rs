@@ -193,6 +193,20 @@ impl RenderTask {
         });
     }
 
+    /// Renders nothing for now: what stands goes on, and without it the workload waits.
+    pub(super) fn hold(&mut self, why: String, peers: &PeerSet, profile: &Profile) {
+        if self.held.as_ref() != Some(&why) {
+            let message = format!("files are not rendered yet: {why}");
+            self.tools.timeline.record("files", message, []);
+            self.held = Some(why.clone());
+        }
+        if self.state.borrow().set.is_some() {
+            return self.open_or_close(peers, profile);
+        }
+        self.state
+            .send_modify(|state| Arc::make_mut(state).gate = Gate::Waiting(why));
+    }
+
     /// The gate, after a render.
     pub(super) fn open_or_close(&self, peers: &PeerSet, profile: &Profile) {
         let (set, refusal) = {

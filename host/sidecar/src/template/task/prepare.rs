@@ -8,6 +8,7 @@ use outrigger_profile::Finding;
 
 use super::RenderTask;
 use crate::config::Config;
+use crate::discovery::RelatedSets;
 use crate::reload::Loaded;
 use crate::secrets::Secrets;
 use crate::template::context::{Context, VolumeFacts};
@@ -19,6 +20,7 @@ impl RenderTask {
     pub(super) async fn prepare(
         &mut self,
         peers: &Arc<PeerSet>,
+        related: &Arc<RelatedSets>,
         loaded: &Arc<Loaded>,
         role: Option<String>,
     ) -> Result<(RenderedSet, Vec<Finding>), Vec<Finding>> {
@@ -31,12 +33,14 @@ impl RenderTask {
         let config = Arc::clone(&self.tools.config);
         let seeds = Arc::clone(&self.tools.seeds);
         let (peers_, loaded_) = (Arc::clone(peers), Arc::clone(loaded));
+        let related = Arc::clone(related);
         // Templates take CPU time and the disks' seeds take IO: neither may delay the probes.
         let rendered = tokio::task::spawn_blocking(move || {
             let profile = &loaded_.profile;
             let secrets = Secrets::read(&config.dirs.secrets, &profile.secrets);
             let context = Context {
                 peers: peers_,
+                related,
                 role,
                 volumes: volumes(&config),
                 env: config.env.clone(),

@@ -20,6 +20,7 @@ use crate::health::HealthReport;
 use crate::lifecycle::Phase;
 use crate::template::{ActionFailure, PodSeeds, VolumeFacts, on_change};
 
+mod related;
 mod trials;
 
 const PROFILE: &str = "\
@@ -134,6 +135,7 @@ struct Pod {
     plugin: Arc<FakePlugin>,
     actions: Arc<FakeActions>,
     peers: watch::Sender<Arc<PeerSet>>,
+    related: watch::Sender<Arc<RelatedSets>>,
     loaded: watch::Sender<Arc<Loaded>>,
     started: watch::Sender<bool>,
     health: watch::Sender<Arc<HealthReport>>,
@@ -184,6 +186,7 @@ fn pod(on_failure: &str) -> Pod {
         plugin: Arc::default(),
         actions: Arc::default(),
         peers: watch::Sender::new(Arc::new(peers)),
+        related: watch::Sender::default(),
         loaded: watch::Sender::new(first),
         started: watch::Sender::new(false),
         health: watch::Sender::new(Arc::new(well())),
@@ -209,6 +212,7 @@ impl Pod {
         };
         let inputs = RenderInputs {
             peers: self.peers.subscribe(),
+            related: self.related.subscribe(),
             loaded: self.loaded.subscribe(),
             reload: self.keep.0.subscribe(),
             role: self.keep.1.subscribe(),
