@@ -15,8 +15,8 @@ pub mod settings;
 
 use outrigger_plugin_sdk::{
     Artifact, Batch, Descriptor, Diagnostic, Discovery, DrainContext, Failure, Health, Lifecycle,
-    Membership, Metrics, Plan, Plugin, Probe, Reason, Status, Step, Templating, Verdict, clock,
-    export, first_start, state,
+    Membership, Metrics, Plan, Plugin, Probe, Reason, Status, Step, Templating, Verdict, export,
+    first_start, state, stopwatch,
 };
 
 use crate::cluster::Look;
@@ -32,15 +32,15 @@ export!(Piko: discovery, templating, health, metrics, lifecycle);
 /// The state's key of the node ID that was a ready member: another one is another process.
 const JOINED: &str = "joined";
 
-/// The state's key of since when there are strangers, in Unix milliseconds.
-const SPLIT_SINCE: &str = "split-since";
+/// The key of how long there have been strangers.
+const SPLIT: &str = "split";
 
-/// The state's key of when all replicas were last asked and agreed, in Unix milliseconds.
-const AGREED_AT: &str = "agreed-at";
+/// The key of how long ago all replicas were asked and agreed.
+const AGREED: &str = "agreed";
 
-/// How long the own list is enough after all agreed: each replica asking each other one every second
-/// would be a hundred requests a second among ten.
-const AGREED_MS: f64 = 10_000.0;
+/// How long the own list is enough after all agreed, in milliseconds: each replica asking each other one
+/// every second would be a hundred requests a second among ten.
+const AGREED_MS: u64 = 10_000;
 
 impl Plugin for Piko {
     fn describe() -> Descriptor {
@@ -99,32 +99,31 @@ impl Health for Piko {
 }
 
 fn readiness(now: &Membership) -> Verdict {
-    let at = clock::wall();
     let mut look = observe::own(now);
     let memory = Memory {
         joined: look.id.is_some() && state::load(JOINED) == look.id,
-        split_ms: since(SPLIT_SINCE, at),
+        split_ms: stopwatch::elapsed(SPLIT).unwrap_or_default(),
     };
     // While all agreed lately and the own list is whole, the others need not be asked.
     let sees_all = look
         .members
         .iter()
         .all(|member| !member.wanted || look.is_active(member));
-    let agreed =
-        state::load(AGREED_AT).is_some_and(|then: f64| (0.0..AGREED_MS).contains(&(at - then)));
+    let agreed = stopwatch::elapsed(AGREED).is_some_and(|elapsed| elapsed < AGREED_MS);
     let asked = !(sees_all && agreed && memory.joined);
     if asked {
         observe::ask_peers(&mut look);
     }
     let judged = health::judge(&look, memory);
-    if asked {
-        let agrees = judged.verdict.status == Status::Pass && !judged.split;
-        note(AGREED_AT, agrees.then_some(at));
+    if judged.split {
+        stopwatch::start(SPLIT);
+    } else {
+        stopwatch::stop(SPLIT);
     }
-    if !judged.split {
-        note(SPLIT_SINCE, None);
-    } else if state::get(SPLIT_SINCE).is_none() {
-        note(SPLIT_SINCE, Some(at));
+    if judged.verdict.status != Status::Pass {
+        stopwatch::stop(AGREED);
+    } else if asked {
+        stopwatch::restart(AGREED);
     }
     let is_member = matches!(judged.verdict.status, Status::Pass | Status::Degraded);
     if is_member
@@ -135,31 +134,6 @@ fn readiness(now: &Membership) -> Verdict {
         outrigger_plugin_sdk::warn!("It is not kept that this server joined", "error" => failure.message);
     }
     judged.verdict
-}
-
-/// How long ago the time under this key was; nothing there, or a clock that was set back, is no time.
-fn since(key: &str, at: f64) -> u64 {
-    let then: f64 = state::load(key).unwrap_or(at);
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "not negative, and spans of milliseconds fit"
-    )]
-    let span = (at - then).max(0.0) as u64;
-    span
-}
-
-/// Keeps a time, or forgets it.
-fn note(key: &str, at: Option<f64>) {
-    match at {
-        Some(at) => {
-            if let Err(failure) = state::store(key, &at) {
-                outrigger_plugin_sdk::warn!("A time is not kept", "key" => key, "error" => failure.message);
-            }
-        }
-        None if state::get(key).is_some() => state::delete(key),
-        None => {}
-    }
 }
 
 impl Metrics for Piko {

@@ -1,9 +1,9 @@
 //! What templates are told.
 
 use outrigger_plugin_sdk::json::ToJson;
-use outrigger_plugin_sdk::{Failure, Membership, Plan};
+use outrigger_plugin_sdk::{Failure, Membership, Plan, authority};
 
-use crate::settings::{Settings, address, authority, id_prefix};
+use crate::settings::{Settings, address, id_prefix};
 
 /// The values for templates; the start is allowed.
 ///

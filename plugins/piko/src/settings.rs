@@ -1,6 +1,6 @@
 //! The plugin's settings, their schema and the grants that it asks for.
 
-use outrigger_plugin_sdk::{Failure, Membership, Replica, settings};
+use outrigger_plugin_sdk::{Failure, Membership, Replica, authority, settings};
 
 /// The name of the endpoint grant.
 pub const ENDPOINT: &str = "admin";
@@ -103,15 +103,6 @@ pub fn address(replica: &Replica) -> Option<&str> {
         .map(String::as_str)
 }
 
-/// A host and a port; an IPv6 address in brackets.
-pub fn authority(host: &str, port: u16) -> String {
-    if host.contains(':') {
-        format!("[{host}]:{port}")
-    } else {
-        format!("{host}:{port}")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -163,15 +154,12 @@ mod tests {
     }
 
     #[test]
-    fn an_ipv4_address_goes_first_and_an_ipv6_one_stands_in_brackets() {
+    fn an_ipv4_address_goes_first() {
         let mut replica = Replica::new(0, "piko-0", "piko-0.piko");
         assert_eq!(address(&replica), None);
         replica.addresses = vec!["fd00::2".to_owned(), "10.0.0.2".to_owned()];
         assert_eq!(address(&replica), Some("10.0.0.2"));
         replica.addresses.pop();
-        assert_eq!(
-            authority(address(&replica).unwrap(), 8003),
-            "[fd00::2]:8003"
-        );
+        assert_eq!(address(&replica), Some("fd00::2"));
     }
 }

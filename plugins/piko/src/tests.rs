@@ -92,7 +92,7 @@ fn a_split_is_counted_once_it_has_lasted_and_told_at_once() {
     host.forget_answers();
     let host = peers(own(host, RESTARTED), RESTARTED);
     assert_eq!(readiness(0), (Status::Pass, vec![]));
-    assert!(host.state(super::SPLIT_SINCE).is_none());
+    assert!(host.state(super::SPLIT).is_none());
 }
 
 #[test]
@@ -178,7 +178,7 @@ fn a_scrape_tells_members_and_does_not_touch_what_readiness_remembers() {
     assert_eq!(value("piko_members_seen"), Some(1.0));
     assert_eq!(value("piko_split_brain"), Some(1.0));
     assert_eq!(value("piko_drain_requests_in_flight"), None);
-    assert!(host.state(super::SPLIT_SINCE).is_none());
+    assert!(host.state(super::SPLIT).is_none());
 }
 
 #[test]

@@ -6,7 +6,7 @@
 //! one that runs answers. Nobody waits for ever: a lowest replica that never comes must not keep the others
 //! down, so each waits [`PATIENCE_MS`] for each replica before it that is there.
 
-use crate::{Membership, PodPhase, Replica, clock, state};
+use crate::{Membership, PodPhase, Replica, stopwatch};
 
 /// How long a start waits for a replica that is to be first, in milliseconds: longer than a pod that is
 /// there takes to start, shorter than an outage should be.
@@ -15,8 +15,8 @@ pub const PATIENCE_MS: u64 = 30_000;
 /// The longest wait, however many replicas come before.
 const PATIENCE_MAX_MS: u64 = 300_000;
 
-/// The state's key of since when the start has been held, in Unix milliseconds.
-const HELD_SINCE: &str = "start-held-since";
+/// The key of how long the start has been held.
+const HELD: &str = "start-held";
 
 /// How many names a reason tells.
 const NAMES_SHOWN: usize = 3;
@@ -24,41 +24,20 @@ const NAMES_SHOWN: usize = 3;
 /// Why this replica's start waits; none when it may start. `running` are the ordinals of the peers whose
 /// workload answers now. Remembers since when it has waited: call [`started`] once the workload runs.
 pub fn hold(now: &Membership, running: &[u32]) -> Option<String> {
-    let reason = decide(now, running, 0);
-    if reason.is_none() {
+    if decide(now, running, 0).is_none() {
         started();
         return None;
     }
-    let at = unix_ms();
-    let since: u64 = state::load(HELD_SINCE).unwrap_or(at);
-    if since == at && state::store(HELD_SINCE, &since).is_err() {
-        // Without a memory the wait would have no end.
+    // Without a memory the wait would have no end.
+    if !stopwatch::start(HELD) {
         return None;
     }
-    // A clock that was set back begins the wait anew.
-    let waited = at.checked_sub(since).unwrap_or_else(|| {
-        state::delete(HELD_SINCE);
-        0
-    });
-    decide(now, running, waited)
+    decide(now, running, stopwatch::elapsed(HELD)?)
 }
 
 /// Forgets that a start was held.
 pub fn started() {
-    if state::get(HELD_SINCE).is_some() {
-        state::delete(HELD_SINCE);
-    }
-}
-
-/// Milliseconds since the Unix epoch; a clock before it counts as none.
-fn unix_ms() -> u64 {
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "milliseconds of this age fit, and a negative time is none"
-    )]
-    let at = clock::wall().max(0.0) as u64;
-    at
+    stopwatch::stop(HELD);
 }
 
 /// The same without a memory: `waited` is how long the start has been held, in milliseconds.
@@ -216,7 +195,7 @@ mod tests {
         host.advance(1_000.0);
         assert_eq!(hold(&second, &[]), None);
         assert_eq!(hold(&second, &[0]), None);
-        assert!(host.state(HELD_SINCE).is_none());
+        assert!(host.state(HELD).is_none());
         assert!(hold(&second, &[]).is_some(), "the next start waits anew");
     }
 }

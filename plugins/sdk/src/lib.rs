@@ -27,13 +27,14 @@ pub mod json;
 pub mod log;
 pub mod settings;
 pub mod state;
+pub mod stopwatch;
 pub mod yaml;
 
 pub use traits::{Discovery, Handover, Health, Lifecycle, Metrics, Plugin, Templating};
 pub use vocabulary::{
     Artifact, Batch, Descriptor, Diagnostic, DrainContext, DrainReason, Failure, FailureKind,
     Family, Kind, Membership, Millis, Next, Plan, PodPhase, Probe, Reason, Replica, Scope,
-    Severity, Status, Step, Verdict, quorum,
+    Severity, Status, Step, Verdict, authority, quorum,
 };
 
 #[doc(hidden)]

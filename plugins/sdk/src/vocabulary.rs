@@ -21,6 +21,15 @@ pub fn quorum(members: u32) -> u32 {
     members / 2 + 1
 }
 
+/// A host and a port as one text; an IPv6 address stands in brackets.
+pub fn authority(host: &str, port: u16) -> String {
+    if host.contains(':') {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
+    }
+}
+
 impl Failure {
     /// A failure of this kind. Messages are lower case, without a full stop.
     pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
@@ -301,6 +310,12 @@ mod tests {
         assert_eq!(wanted, [5, 6]);
         assert_eq!(now.peers().count(), 2);
         assert!(!now.is_wanted(4));
+    }
+
+    #[test]
+    fn an_ipv6_address_stands_in_brackets_before_its_port() {
+        assert_eq!(authority("fd00::2", 8003), "[fd00::2]:8003");
+        assert_eq!(authority("db-0.db", 80), "db-0.db:80");
     }
 
     #[test]

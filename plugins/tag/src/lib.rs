@@ -16,8 +16,8 @@ pub mod settings;
 
 use outrigger_plugin_sdk::{
     Artifact, Batch, Descriptor, Diagnostic, Discovery, DrainContext, Failure, Health, Lifecycle,
-    Membership, Metrics, Plan, Plugin, Probe, Reason, Status, Step, Templating, Verdict, clock,
-    export, first_start, state,
+    Membership, Metrics, Plan, Plugin, Probe, Reason, Status, Step, Templating, Verdict, export,
+    first_start, state, stopwatch,
 };
 
 use crate::health::{Look, Memory};
@@ -33,17 +33,17 @@ export!(Tag: discovery, templating, health, metrics, lifecycle);
 /// The state's key of when the process was started that was a ready member.
 const JOINED: &str = "joined";
 
-/// The state's key of since when members are missing, in Unix milliseconds.
-const SHORT_SINCE: &str = "short-since";
+/// The key of how long members have been missing.
+const SHORT: &str = "short";
 
-/// The state's key of when the upstream was last asked, in Unix milliseconds.
-const UPSTREAM_AT: &str = "upstream-at";
+/// The key of how long ago the upstream was asked.
+const UPSTREAM_ASKED: &str = "upstream-asked";
 
 /// The state's key of why it did not answer then; empty when it did.
 const UPSTREAM_WHY: &str = "upstream-why";
 
-/// How long an answer of the upstream, which may be far and may cost money, is good.
-const UPSTREAM_MS: f64 = 10_000.0;
+/// How long an answer of the upstream, which may be far and may cost money, is good, in milliseconds.
+const UPSTREAM_MS: u64 = 10_000;
 
 impl Plugin for Tag {
     fn describe() -> Descriptor {
@@ -107,24 +107,23 @@ impl Health for Tag {
 }
 
 fn readiness(settings: &Settings, now: &Membership) -> Verdict {
-    let at = clock::wall();
     let look = observe::look(now, settings.cluster);
-    if !look.is_short() {
-        forget(SHORT_SINCE);
-    } else if state::get(SHORT_SINCE).is_none() {
-        keep(SHORT_SINCE, &at);
+    if look.is_short() {
+        stopwatch::start(SHORT);
+    } else {
+        stopwatch::stop(SHORT);
     }
     let process = process(&look);
     let memory = Memory {
         joined: process.is_some() && state::load(JOINED) == process,
-        short_ms: since(SHORT_SINCE, at),
+        short_ms: stopwatch::elapsed(SHORT).unwrap_or_default(),
     };
     let mut notes = Vec::new();
     if let Some(full) = observe::disk(settings).and_then(disk::headroom) {
         notes.push(Reason::own("disk-low", full));
     }
     if look.healthy
-        && let Some(why) = upstream(settings, at).filter(|why| !why.is_empty())
+        && let Some(why) = upstream(settings).filter(|why| !why.is_empty())
     {
         notes.push(Reason::cluster(
             "upstream-unreachable",
@@ -149,42 +148,22 @@ fn process(look: &Look) -> Option<String> {
 
 /// Why the upstream did not answer when it was last asked, empty when it did; none where it is not granted.
 /// Asks again where that is too long ago.
-fn upstream(settings: &Settings, at: f64) -> Option<String> {
-    let fresh =
-        state::load(UPSTREAM_AT).is_some_and(|then: f64| (0.0..UPSTREAM_MS).contains(&(at - then)));
-    if fresh {
+fn upstream(settings: &Settings) -> Option<String> {
+    if stopwatch::elapsed(UPSTREAM_ASKED).is_some_and(|elapsed| elapsed < UPSTREAM_MS) {
         return state::load(UPSTREAM_WHY);
     }
     let why = match observe::upstream(settings)? {
         Ok(()) => String::new(),
         Err(why) => why,
     };
-    keep(UPSTREAM_AT, &at);
+    stopwatch::restart(UPSTREAM_ASKED);
     keep(UPSTREAM_WHY, &why);
     Some(why)
 }
 
-/// How long ago the time under this key was; nothing there, or a clock that was set back, is no time.
-fn since(key: &str, at: f64) -> u64 {
-    let then: f64 = state::load(key).unwrap_or(at);
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "not negative, and spans of milliseconds fit"
-    )]
-    let span = (at - then).max(0.0) as u64;
-    span
-}
-
-fn keep<T: outrigger_plugin_sdk::json::ToJson>(key: &str, value: &T) {
+fn keep(key: &str, value: &str) {
     if let Err(failure) = state::store(key, value) {
         outrigger_plugin_sdk::warn!("Something is not kept", "key" => key, "error" => failure.message);
-    }
-}
-
-fn forget(key: &str) {
-    if state::get(key).is_some() {
-        state::delete(key);
     }
 }
 

@@ -1,10 +1,10 @@
 //! What templates are told.
 
 use outrigger_plugin_sdk::files::FsUsage;
-use outrigger_plugin_sdk::{Failure, Membership, Plan};
+use outrigger_plugin_sdk::{Failure, Membership, Plan, authority};
 
 use crate::disk;
-use crate::settings::{Settings, authority, service_host};
+use crate::settings::{Settings, service_host};
 
 /// The values for templates; the start is allowed. `disk` is the cache's disk, where it can be looked at.
 ///

@@ -114,15 +114,6 @@ impl Settings {
     }
 }
 
-/// A host and a port; an IPv6 address in brackets.
-pub fn authority(host: &str, port: u16) -> String {
-    if host.contains(':') {
-        format!("[{host}]:{port}")
-    } else {
-        format!("{host}:{port}")
-    }
-}
-
 /// The governing Service's name, under which every replica is found: the replica's without its first part.
 pub fn service_host(replica: &Replica) -> Option<&str> {
     replica.host.strip_prefix(&replica.name)?.strip_prefix('.')
