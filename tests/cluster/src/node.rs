@@ -2,6 +2,7 @@
 
 mod account;
 mod api_server;
+mod client;
 mod dns;
 mod edits;
 mod leader;
@@ -10,6 +11,8 @@ mod neighbours;
 mod ordinals;
 mod plugin;
 mod replicas;
+mod roll;
+mod stops;
 mod webhook;
 mod without;
 
@@ -69,6 +72,16 @@ pub(crate) fn trials(cluster: &Arc<Cluster>) -> Vec<Trial> {
             cluster,
             "the_same_rollout_without_a_sidecar_kills_each_replica",
             without::rollout,
+        ),
+        trial(
+            cluster,
+            "a_roll_goes_through_evictions_and_goes_on_after_it_was_ended",
+            roll::through_evictions,
+        ),
+        trial(
+            cluster,
+            "a_drained_node_keeps_the_budget_and_its_replicas_stop_in_order",
+            roll::drained_node,
         ),
         trial(
             cluster,

@@ -1,18 +1,13 @@
 //! Rollouts, scales and crashes.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
-
 use outrigger_tests::eventually;
 use tokio::time::Instant;
 
 use super::READY;
 use super::replicas::{Replica, all_ready, each, replicas, start, status};
+use super::stops::Stops;
 use crate::scene::Scene;
 use crate::traffic::{Traffic, reading};
-
-/// The example's grace period.
-const GRACE: Duration = Duration::from_secs(30);
 
 /// The Service that clients use: the replicas that are ready.
 const CLIENTS: &str = "
@@ -26,17 +21,13 @@ pub(super) async fn rollout(scene: Scene) {
     let before = start(&scene).await;
     let (stops, traffic) = rolled(&scene, &before, 2).await;
     assert_eq!(traffic.failed, [""; 0], "of {}", traffic.requests);
-    drained(&stops);
+    stops.were_drained();
     all_ready(&scene, 3).await;
     scene.end_namespace().await;
 }
 
 /// A rollout while clients read: tells how it went. At least so many serve at each look.
-pub(super) async fn rolled(
-    scene: &Scene,
-    before: &[Replica],
-    least: usize,
-) -> (BTreeMap<String, Duration>, Traffic) {
+pub(super) async fn rolled(scene: &Scene, before: &[Replica], least: usize) -> (Stops, Traffic) {
     scene.apply(CLIENTS).await;
     let began = Instant::now();
     let through = async {
@@ -45,8 +36,9 @@ pub(super) async fn rolled(
     };
     let (stops, traffic) = reading(scene, "agdb-clients:api", "/api/v1/status", through).await;
     eprintln!(
-        "the rollout took {:?}; stops: {stops:?}; {} requests, {} failed, the slowest took {:?}",
+        "the rollout took {:?}; stops: {:?}; {} requests, {} failed, the slowest took {:?}",
         began.elapsed(),
+        stops.took,
         traffic.requests,
         traffic.failed.len(),
         traffic.slowest
@@ -70,7 +62,7 @@ pub(super) async fn deleted_mid_rollout(scene: Scene) {
         .kubectl(&["delete", "pod/agdb-0", "-n", namespace, "--wait=false"])
         .await
         .ok();
-    drained(&replaced(&scene, &before, 1).await);
+    replaced(&scene, &before, 1).await.were_drained();
     all_ready(&scene, 3).await;
     scene.end_namespace().await;
 }
@@ -83,31 +75,13 @@ async fn restart(scene: &Scene) {
         .ok();
 }
 
-/// Waits until each pod is another than before and serves; at least so many serve at each look. Gives
-/// how long each took from its deletion to its end.
-async fn replaced(scene: &Scene, before: &[Replica], least: usize) -> BTreeMap<String, Duration> {
-    let mut leaving: BTreeMap<String, Instant> = BTreeMap::new();
-    let mut stops: BTreeMap<String, Duration> = BTreeMap::new();
+/// Waits until each pod is another than before and serves; at least so many serve at each look.
+async fn replaced(scene: &Scene, before: &[Replica], least: usize) -> Stops {
+    let mut stops = Stops::of(before, least);
     eventually(READY, "all are new and ready", async || {
         let now = replicas(scene).await;
-        let serving = now.iter().filter(|replica| replica.serves()).count();
-        assert!(serving >= least, "fewer than {least} serve: {now:?}");
-        for old in before {
-            match now.iter().find(|replica| replica.uid == old.uid) {
-                Some(there) if there.leaving => {
-                    leaving.entry(old.name.clone()).or_insert_with(Instant::now);
-                }
-                Some(_) => {}
-                None => {
-                    let since = leaving
-                        .get(&old.name)
-                        .map_or(Duration::ZERO, Instant::elapsed);
-                    stops.entry(old.name.clone()).or_insert(since);
-                }
-            }
-        }
-        let ended = stops.len() == before.len() && now.len() == before.len();
-        if ended && now.iter().all(Replica::serves) {
+        stops.look(&now);
+        if stops.are_over(&now) {
             Ok(())
         } else {
             Err(format!("{now:?}"))
@@ -115,15 +89,6 @@ async fn replaced(scene: &Scene, before: &[Replica], least: usize) -> BTreeMap<S
     })
     .await;
     stops
-}
-
-fn drained(stops: &BTreeMap<String, Duration>) {
-    for (pod, stop) in stops {
-        assert!(
-            *stop < GRACE / 2,
-            "{pod} was not drained but killed: {stop:?}"
-        );
-    }
 }
 
 pub(super) async fn scale(scene: Scene) {

@@ -22,6 +22,8 @@ pub(super) struct Replica {
     pub(super) leaving: bool,
     pub(super) sidecar_restarts: u64,
     pub(super) workload_restarts: u64,
+    /// As its label tells; empty where it has none.
+    pub(super) role: String,
 }
 
 impl Replica {
@@ -48,6 +50,7 @@ impl Replica {
             leaving: pod["metadata"]["deletionTimestamp"].is_string(),
             sidecar_restarts: restarts("initContainerStatuses", "outrigger"),
             workload_restarts: restarts("containerStatuses", "agdb"),
+            role: text(&pod["metadata"]["labels"]["outrigger.dev/role"]),
         }
     }
 

@@ -82,7 +82,7 @@ pub(super) async fn rollout(scene: Scene) {
     let before = serving(&scene, 3).await;
     eprintln!("three are ready after {:?}", began.elapsed());
     let (stops, _) = rolled(&scene, &before, 1).await;
-    for (pod, stop) in &stops {
+    for (pod, stop) in &stops.took {
         assert!(
             *stop > Duration::from_secs(25),
             "{pod} heeds SIGTERM now: {stop:?}"
