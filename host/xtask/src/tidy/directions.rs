@@ -100,7 +100,10 @@ const ROOMS: &[Room] = &[
         uses: &[],
         tools: &["outrigger-plugin-build"],
     },
-    room("outrigger-cluster-tests", &["outrigger-tests"]),
+    room(
+        "outrigger-cluster-tests",
+        &["outrigger-plugin-build", "outrigger-tests"],
+    ),
 ];
 
 /// Heavy dependencies and the rooms that keep them in. `deny.toml` holds the same for what comes in

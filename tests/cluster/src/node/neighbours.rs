@@ -1,4 +1,4 @@
-//! Several StatefulSets beside each other, one of which makes its pods one after the other.
+//! Several `StatefulSet`s beside each other, one of which makes its pods one after the other.
 
 use outrigger_tests::eventually;
 use serde_json::Value;
