@@ -6,7 +6,7 @@ use outrigger_tests::{Example, Up, eventually, throughout};
 use serde_json::Value;
 
 use crate::pods::{pods, probe};
-use crate::stand_in::{self, all_ready, get, lines, port, series, wrote};
+use crate::stand_in::{self, all_ready, exposition, get, lines, port, series, wrote};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -76,6 +76,15 @@ async fn one_piko_starts_first_and_the_others_join_it() {
         );
         assert_eq!(series(&up, pod, "piko_split_brain").await, Ok(0.0), "{pod}");
     }
+    // Node IDs are new at each start; the series of a replica go on under its name.
+    let text = exposition(&up, "piko-0").await.unwrap();
+    let mut labels: Vec<&str> = text
+        .lines()
+        .filter(|line| line.starts_with("piko_gossip_entries{"))
+        .filter_map(|line| line.split("node_id=\"").nth(1)?.split('"').next())
+        .collect();
+    labels.sort_unstable();
+    assert_eq!(labels, ["piko-0", "piko-1", "piko-2"]);
 }
 
 #[tokio::test]

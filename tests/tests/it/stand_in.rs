@@ -59,14 +59,15 @@ pub(crate) async fn get(up: &Up, pod: &str, name: &str, path: &str) -> Result<An
     http.get(path).await.map_err(|error| error.to_string())
 }
 
-/// The value of a series in a sidecar's exposition.
+/// A sidecar's exposition.
+pub(crate) async fn exposition(up: &Up, pod: &str) -> Result<String, String> {
+    let answer = up.sidecar(pod).get("/metrics").await;
+    Ok(answer.map_err(|error| error.to_string())?.text())
+}
+
+/// The value of a series in it.
 pub(crate) async fn series(up: &Up, pod: &str, series: &str) -> Result<f64, String> {
-    let answer = up
-        .sidecar(pod)
-        .get("/metrics")
-        .await
-        .map_err(|error| error.to_string())?;
-    let text = answer.text();
+    let text = exposition(up, pod).await?;
     text.lines()
         .filter_map(|line| line.rsplit_once(' '))
         .find(|(name, _)| *name == series)
