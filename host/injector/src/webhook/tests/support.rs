@@ -371,11 +371,11 @@ pub(super) fn text(response: &Response<Bytes>) -> &str {
     std::str::from_utf8(response.body()).unwrap()
 }
 
-/// Waits until something holds, for at most ten seconds.
+/// Waits until something holds, for at most a minute: machines are busy.
 pub(super) async fn eventually(what: &str, holds: impl Fn() -> bool) {
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+    let deadline = tokio::time::Instant::now() + Duration::from_mins(1);
     while !holds() {
         assert!(tokio::time::Instant::now() < deadline, "never: {what}");
-        tokio::task::yield_now().await;
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }
