@@ -146,7 +146,7 @@ pub struct Stop {
     pub led: bool,
     /// From its eviction to its end; none where that was not seen.
     pub stopped: Option<Duration>,
-    /// From its eviction to when all were ready again; none where an earlier run evicted it.
+    /// From its eviction to when all were ready again; none where another run evicted it.
     pub back: Option<Duration>,
 }
 
@@ -157,7 +157,7 @@ pub struct Summary {
     pub name: String,
     /// How many replicas are new.
     pub total: usize,
-    /// Those of this run, in their order.
+    /// Those that this run saw come back, in their order.
     pub stops: Vec<Stop>,
     /// How long this run took.
     pub took: Duration,
@@ -173,17 +173,20 @@ impl fmt::Display for Summary {
             "statefulset/{}: {} restarted, {} of them by this run, in {}",
             self.name,
             replicas(self.total),
-            self.stops.len(),
+            self.stops.iter().filter(|stop| stop.back.is_some()).count(),
             Seconds(self.took)
         )?;
         for stop in &self.stops {
             write!(f, "\n  {}:", stop.pod)?;
-            match stop.stopped {
-                Some(stopped) => write!(f, " stopped in {}", Seconds(stopped))?,
-                None => f.write_str(" stopped")?,
-            }
-            if let Some(back) = stop.back {
-                write!(f, ", back after {}", Seconds(back))?;
+            match (stop.stopped, stop.back) {
+                (Some(stopped), Some(back)) => write!(
+                    f,
+                    " stopped in {}, back after {}",
+                    Seconds(stopped),
+                    Seconds(back)
+                )?,
+                (_, Some(back)) => write!(f, " back after {}", Seconds(back))?,
+                (_, None) => f.write_str(" evicted by another run")?,
             }
             if stop.led {
                 f.write_str(", the leader")?;
