@@ -193,6 +193,12 @@ impl Run<'_> {
             };
             self.note = Some(note.clone());
             self.notice(&seen);
+            let named = note.named.as_ref().map(|named| &named.uid);
+            let down = self.underway.as_ref().map(|underway| &underway.uid);
+            if down.is_some() && named != down {
+                // Another run has named the next one: all were ready in between.
+                self.back(&seen, &note);
+            }
             match step(&seen, &note) {
                 Step::Wait(obstacles) => {
                     self.found_underway(&seen, &note);
@@ -213,16 +219,19 @@ impl Run<'_> {
     }
 
     /// Another run may have come to the end.
-    fn without_note(self, seen: &Seen) -> Result<Summary, RollError> {
-        let pods = self.note.iter().flat_map(|note| &note.pods);
+    fn without_note(mut self, seen: &Seen) -> Result<Summary, RollError> {
+        let note = self.note.clone();
+        let pods = note.iter().flat_map(|note| &note.pods);
         let is_old = |(ordinal, uid): (&u32, &String)| {
             seen.pods.get(ordinal).is_some_and(|pod| pod.uid == *uid)
         };
         if pods.into_iter().any(is_old) {
-            Err(RollError::Withdrawn)
-        } else {
-            Ok(self.summary())
+            return Err(RollError::Withdrawn);
         }
+        if let Some(note) = &note {
+            self.back(seen, note);
+        }
+        Ok(self.summary())
     }
 
     async fn look(&mut self) -> Result<Seen, RollError> {
