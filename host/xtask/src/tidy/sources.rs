@@ -16,7 +16,11 @@ const FOREIGN: &[&str] = &["target", ".git", ".outrigger", "node_modules"];
 
 /// The places that may wait between two looks: each is an `eventually` with a deadline, which stands
 /// for every other wait. The second cannot use the first: its tests must run with a single thread.
-const WAITS: &[&str] = &["tests/src/eventually.rs", "host/local/tests/it/support.rs"];
+const WAITS: &[&str] = &[
+    "tests/src/eventually.rs",
+    "host/local/tests/it/support.rs",
+    "host/injector/src/webhook/tests/support.rs",
+];
 
 /// All rules about single files.
 pub(super) fn check_files(root: &Path) -> Result<Vec<Violation>, Failure> {
