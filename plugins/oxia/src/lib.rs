@@ -18,7 +18,7 @@ pub mod status;
 use outrigger_plugin_sdk::batch::Builder;
 use outrigger_plugin_sdk::{
     Artifact, Batch, Descriptor, Diagnostic, DrainContext, Failure, Health, Lifecycle, Membership,
-    Metrics, Plugin, Probe, Scope, Status, Step, Templating, Verdict, clock, export,
+    Metrics, Plugin, Probe, Scope, Status, Step, Templating, Verdict, export,
 };
 
 use crate::census::{Running, census};
@@ -87,16 +87,15 @@ fn beside_the_coordinator(settings: &Settings) -> Verdict {
 }
 
 fn beside_a_server(now: &Membership) -> Verdict {
-    let at = clock::wall();
     if let Some(own) = observe::own() {
-        memory::take(own, at);
+        memory::take(own);
     }
     let name = now.own().map(|own| own.name.clone()).unwrap_or_default();
     let look = Look {
         told: observe::told(&name),
         name,
         refused: memory::was_refused(),
-        stuck_ms: memory::stuck_ms(at),
+        stuck_ms: memory::stuck_ms(),
     };
     let verdict = server::judge(&look);
     if matches!(look.told, Told::Said(_)) {
@@ -129,7 +128,7 @@ impl Metrics for Oxia {
 }
 
 fn of_a_server() -> Batch {
-    let (now, last) = memory::not_ready_seconds(clock::wall());
+    let (now, last) = memory::not_ready_seconds();
     let mut batch = Builder::new();
     let family = batch.gauge(
         "oxia_derived_not_ready_seconds",

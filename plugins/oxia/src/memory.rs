@@ -1,54 +1,48 @@
-//! Since when this replica is not ready, kept between calls.
+//! For how long this replica is not ready, kept between calls.
 
 use outrigger_plugin_sdk::json::ToJson;
-use outrigger_plugin_sdk::state;
+use outrigger_plugin_sdk::{state, stopwatch};
 
 use crate::observe::Own;
 
-/// The state's key of since when it is not ready, in Unix milliseconds.
-const SINCE: &str = "not-ready-since";
+/// Runs while it is not ready.
+const NOT_READY: &str = "not-ready-since";
 
 /// The state's key of for how long it was not ready the last time, in milliseconds.
 const LAST: &str = "last-not-ready";
 
-/// The state's key of since when it is live and not told its shards, in Unix milliseconds.
+/// Runs while it is live and not told its shards.
 const STUCK: &str = "stuck-since";
 
 /// The state's key of whether the last verdict held the coordinator's word against this server.
 const REFUSED: &str = "refused";
 
-/// Takes a look at this replica's own readiness, at this time in Unix milliseconds.
-pub fn take(own: Own, at: f64) {
-    if own.ready {
-        if let Some(since) = state::load::<f64>(SINCE) {
-            keep(LAST, &(at - since).max(0.0));
-            state::delete(SINCE);
-        }
-    } else {
-        begin(SINCE, at);
+/// Takes a look at this replica's own readiness.
+pub fn take(own: Own) {
+    if !own.ready {
+        stopwatch::start(NOT_READY);
+    } else if let Some(span) = stopwatch::elapsed(NOT_READY) {
+        keep(LAST, &span);
+        stopwatch::stop(NOT_READY);
     }
     if own.waits {
-        begin(STUCK, at);
+        stopwatch::start(STUCK);
     } else {
-        forget(STUCK);
+        stopwatch::stop(STUCK);
     }
 }
 
 /// For how long it is live and not told its shards, in milliseconds.
-pub fn stuck_ms(at: f64) -> u64 {
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "not negative, and spans of milliseconds fit"
-    )]
-    let span = span(STUCK, at) as u64;
-    span
+pub fn stuck_ms() -> u64 {
+    stopwatch::elapsed(STUCK).unwrap_or_default()
 }
 
 /// For how long it is not ready, and was the last time, in seconds.
-pub fn not_ready_seconds(at: f64) -> (f64, Option<f64>) {
-    let last = state::load::<f64>(LAST).map(|millis| millis / 1000.0);
-    (span(SINCE, at) / 1000.0, last)
+pub fn not_ready_seconds() -> (f64, Option<f64>) {
+    #[expect(clippy::cast_precision_loss, reason = "spans of milliseconds fit")]
+    let seconds = |millis: u64| millis as f64 / 1000.0;
+    let now = stopwatch::elapsed(NOT_READY).unwrap_or_default();
+    (seconds(now), state::load(LAST).map(seconds))
 }
 
 /// Whether the last verdict held the coordinator's word against this server.
@@ -60,32 +54,14 @@ pub fn was_refused() -> bool {
 pub fn refuse(refused: bool) {
     if refused {
         keep(REFUSED, &true);
-    } else {
-        forget(REFUSED);
-    }
-}
-
-/// Milliseconds since what is kept; nothing there, or a clock that was set back, is no time.
-fn span(key: &str, at: f64) -> f64 {
-    let since: f64 = state::load(key).unwrap_or(at);
-    (at - since).max(0.0)
-}
-
-fn begin(key: &str, at: f64) {
-    if state::load::<f64>(key).is_none() {
-        keep(key, &at);
+    } else if state::get(REFUSED).is_some() {
+        state::delete(REFUSED);
     }
 }
 
 fn keep<T: ToJson>(key: &str, value: &T) {
     if let Err(failure) = state::store(key, value) {
         outrigger_plugin_sdk::warn!("Something is not kept", "key" => key, "error" => failure.message);
-    }
-}
-
-fn forget(key: &str) {
-    if state::get(key).is_some() {
-        state::delete(key);
     }
 }
 
@@ -105,23 +81,17 @@ mod tests {
 
     #[test]
     fn the_time_without_readiness_is_measured_and_kept() {
-        let _host = FakeHost::new();
-        assert_eq!(not_ready_seconds(1000.0), (0.0, None));
-        take(WAITS, 1_000.0);
-        take(WAITS, 9_000.0);
-        assert_eq!(not_ready_seconds(16_600.0), (15.6, None));
-        assert_eq!(stuck_ms(61_000.0), 60_000);
-        take(READY, 16_600.0);
-        assert_eq!(not_ready_seconds(90_000.0), (0.0, Some(15.6)));
-        assert_eq!(stuck_ms(90_000.0), 0);
-    }
-
-    #[test]
-    fn a_clock_that_is_set_back_is_no_time() {
-        let _host = FakeHost::new();
-        take(WAITS, 50_000.0);
-        assert_eq!(stuck_ms(1_000.0), 0);
-        take(READY, 1_000.0);
-        assert_eq!(not_ready_seconds(1_000.0), (0.0, Some(0.0)));
+        let host = FakeHost::new();
+        assert_eq!(not_ready_seconds(), (0.0, None));
+        take(WAITS);
+        host.advance(9_000.0);
+        take(WAITS);
+        host.advance(6_600.0);
+        assert_eq!(not_ready_seconds(), (15.6, None));
+        assert_eq!(stuck_ms(), 15_600);
+        take(READY);
+        host.advance(9_000.0);
+        assert_eq!(not_ready_seconds(), (0.0, Some(15.6)));
+        assert_eq!(stuck_ms(), 0);
     }
 }

@@ -58,10 +58,12 @@ pub fn read(content: &[u8]) -> Result<Status, String> {
     if !matches!(root.value, Value::Map(_)) {
         return Err(wrong(&root, "a mapping is expected"));
     }
-    let mut status = Status::default();
-    if let Some(entry) = root.entry(&["instanceId"]) {
-        status.instance = entry.node.text().unwrap_or_default().to_owned();
-    }
+    let instance = root.entry(&["instanceId"]);
+    let instance = instance.and_then(|entry| entry.node.text());
+    let mut status = Status {
+        instance: instance.unwrap_or_default().to_owned(),
+        ..Status::default()
+    };
     let Some(namespaces) = root.entry(&["namespaces"]) else {
         return Ok(status);
     };

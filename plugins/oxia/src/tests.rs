@@ -140,7 +140,7 @@ fn the_scrape_says_which_servers_answer() {
 
 #[test]
 fn only_the_coordinators_list_is_checked() {
-    let _host = coordinator(STEADY, METRICS);
+    let host = coordinator(STEADY, METRICS);
     let found = |path: &str, content: &str| {
         let item = Artifact {
             path: path.to_owned(),
@@ -161,7 +161,7 @@ fn only_the_coordinators_list_is_checked() {
         ),
         1
     );
-    drop(_host);
+    drop(host);
     let _host = FakeHost::new();
     assert_eq!(found("/etc/oxia/cluster.yaml", ""), 0);
 }
