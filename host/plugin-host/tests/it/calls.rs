@@ -1,7 +1,7 @@
 //! Each way in which a guest can go wrong costs its own call, and is told apart.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use outrigger_plugin_host::{
     Artifact, Batch, BatchBuilder, CallErrorKind, DrainContext, DrainReason, FailureKind, Family,
@@ -75,10 +75,18 @@ async fn a_guest_that_recurses_without_end_meets_the_end_of_its_stack() {
 
 #[tokio::test]
 async fn a_guest_that_logs_for_ever_is_interrupted_and_its_lines_are_held_back() {
+    let began = Instant::now();
     let kind = fault_of("log-for-ever").await;
+    // On a busy machine the same time of a processor takes longer, and more is let through.
+    let seconds = began.elapsed().as_secs() + 1;
     assert!(matches!(kind, CallErrorKind::CpuDeadline(_)), "{kind:?}");
     let lines = guests::logged("calls-log-for-ever");
-    assert!(lines.len() < 300, "{} lines", lines.len());
+    let allowed = 200 + 50 * usize::try_from(seconds).unwrap();
+    assert!(
+        lines.len() <= allowed,
+        "{} lines, {allowed} may be",
+        lines.len()
+    );
     assert!(lines.iter().all(|line| line.len() < 5000));
 }
 
