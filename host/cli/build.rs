@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 /// The plugins that ship inside the binary: their name and their package.
 const BUILTINS: &[(&str, &str)] = &[
     ("agdb", "outrigger-plugin-agdb"),
+    ("aistore", "outrigger-plugin-aistore"),
     ("oxia", "outrigger-plugin-oxia"),
     ("piko", "outrigger-plugin-piko"),
     ("tag", "outrigger-plugin-tag"),

@@ -94,6 +94,7 @@ const ROOMS: &[Room] = &[
     room("outrigger-plugin-piko", &["outrigger-plugin-sdk"]),
     room("outrigger-plugin-tag", &["outrigger-plugin-sdk"]),
     room("outrigger-plugin-oxia", &["outrigger-plugin-sdk"]),
+    room("outrigger-plugin-aistore", &["outrigger-plugin-sdk"]),
     room("outrigger-test-guests", &[]),
     room("outrigger-stand-ins", &[]),
     Room {
