@@ -17,8 +17,8 @@ const OWN_TIMEOUT_MS: u32 = 1_000;
 /// So does a peer, where it is not gone.
 const PEER_TIMEOUT_MS: u32 = 600;
 
-/// The primary asks the others before it answers to a change.
-const CHANGE_TIMEOUT_MS: u32 = 5_000;
+/// The primary asks the others before it answers to a change. What it does after this time is seen in the map.
+const CHANGE_TIMEOUT_MS: u32 = 1_200;
 
 const HEALTH: &str = "/v1/health";
 const READINESS: &str = "/v1/health?readiness=true";

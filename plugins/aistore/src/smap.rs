@@ -119,6 +119,15 @@ mod tests {
     }
 
     #[test]
+    fn with_all_host_names_set_the_map_has_no_addresses() {
+        let map: Map = json::parse(include_str!("../tests/data/smap-5.0.json")).unwrap();
+        let nodes = map.proxies.iter().chain(&map.targets);
+        let hosts: Vec<&String> = nodes.flat_map(|node| &node.hosts).collect();
+        assert_eq!(hosts.len(), 9);
+        assert!(hosts.iter().all(|host| host.ends_with(".svc.cluster.local")));
+    }
+
+    #[test]
     fn maintenance_and_decommission_are_told_apart() {
         let flagged = |flags: &str| {
             let text = STARTED.replacen("\"flags\":0", &format!("\"flags\":{flags}"), 1);

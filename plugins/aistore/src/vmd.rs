@@ -94,6 +94,18 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_file_of_aistore_itself_is_read() {
+        let file = include_bytes!("../tests/data/target-1.ais.vmd");
+        assert_eq!(
+            read(file),
+            read(&written("ais-target-1", &["/data/0", "/data/1"]))
+        );
+        for cut in 0..file.len() - 8 {
+            assert!(read(&file[..cut]).is_err(), "{cut}");
+        }
+    }
+
+    #[test]
     fn a_mountpath_that_was_disabled_need_not_be_there() {
         let file = written("t", &["/data/0"]);
         let text = String::from_utf8(file).unwrap().replace("true", "false");
