@@ -124,7 +124,11 @@ mod tests {
         let nodes = map.proxies.iter().chain(&map.targets);
         let hosts: Vec<&String> = nodes.flat_map(|node| &node.hosts).collect();
         assert_eq!(hosts.len(), 9);
-        assert!(hosts.iter().all(|host| host.ends_with(".svc.cluster.local")));
+        assert!(
+            hosts
+                .iter()
+                .all(|host| host.ends_with(".svc.cluster.local"))
+        );
     }
 
     #[test]
