@@ -192,7 +192,13 @@ fn what_is_right_is_checked_without_errors() {
 
 #[test]
 fn the_examples_of_the_workloads_are_right_and_get_the_sidecar_without_a_warning() {
-    for (example, sets) in [("aistore", 2), ("oxia", 2), ("piko", 1), ("tag", 1)] {
+    for (example, sets) in [
+        ("aistore", 2),
+        ("nats", 1),
+        ("oxia", 2),
+        ("piko", 1),
+        ("tag", 1),
+    ] {
         let folder = format!("examples/{example}");
         for command in ["check", "inject"] {
             let output = outrigger(&[command, "-f", &folder], "");
