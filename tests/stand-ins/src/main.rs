@@ -4,10 +4,13 @@
 //! answering; the answers are the files beside it. The README says what it does not imitate.
 
 mod gossip;
+mod grpc;
 mod http;
 mod log;
+mod oxia;
 mod piko;
 mod tag;
+mod yaml;
 
 use std::process::ExitCode;
 
@@ -15,9 +18,10 @@ use std::process::ExitCode;
 async fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let ended = match arguments.split_first() {
+        Some((workload, rest)) if workload == "oxia" => oxia::run(rest).await,
         Some((workload, rest)) if workload == "piko" => piko::run(rest).await,
         Some((workload, _)) if workload == "tag" => tag::run().await,
-        _ => Err("which workload: piko or tag".to_owned()),
+        _ => Err("which workload: oxia, piko or tag".to_owned()),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,

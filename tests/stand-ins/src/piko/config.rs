@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use saphyr::{LoadableYamlNode as _, Yaml};
 
+use crate::yaml::{at, text};
+
 /// The characters of an ID's random end.
 const LETTERS: &[u8] = b"abcdefghijklmnopqrstuvwxyz0123456789";
 
@@ -38,16 +40,6 @@ pub(super) fn read(path: &str) -> Result<Config, String> {
         .first()
         .ok_or_else(|| format!("parse config: {path}: EOF"))?;
     parse(root).map_err(|error| format!("parse config: {path}: {error}"))
-}
-
-fn at<'y>(node: &'y Yaml<'y>, path: &[&str]) -> Option<&'y Yaml<'y>> {
-    path.iter()
-        .try_fold(node, |node, key| node.as_mapping_get(key))
-}
-
-fn text(node: &Yaml<'_>, path: &[&str]) -> Option<String> {
-    let text = at(node, path)?.as_str()?;
-    (!text.is_empty()).then(|| text.to_owned())
 }
 
 fn parse(root: &Yaml<'_>) -> Result<Config, String> {
