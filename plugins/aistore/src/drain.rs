@@ -49,6 +49,9 @@ pub fn drain(settings: &Settings, context: &DrainContext) -> Step {
 
 /// A note that was told already is not told again.
 fn once(mut step: Step) -> Step {
+    if step.note.is_empty() {
+        return step;
+    }
     if state::get(SAID).as_deref() == Some(step.note.as_bytes()) {
         step.note.clear();
     } else if let Err(failure) = state::set(SAID, step.note.as_bytes()) {
@@ -96,6 +99,9 @@ fn pause(settings: &Settings, context: &DrainContext, id: &str) -> Step {
         return Step::done("AIStore does not answer; there is nothing to wait for");
     }
     let node = map.as_ref().and_then(|map| map.target(id));
+    if map.is_some() && node.is_none() {
+        return Step::done("the target is not in the cluster map; there is nothing to wait for");
+    }
     let resting = node.is_some_and(|node| node.maintenance);
     if resting && settings.maintenance && state::get(ASKED).is_some() {
         return Step::done("the target is in maintenance; it unregisters at its stop");
@@ -122,10 +128,7 @@ fn rest(settings: &Settings, context: &DrainContext, id: &str) -> Step {
         return Step::done("stops without maintenance, which was not entered in time");
     }
     if !may_ask(context) {
-        return again(
-            context,
-            "waits for the maintenance that was asked for".to_owned(),
-        );
+        return again(context, String::new());
     }
     // Without this nobody would end it.
     if let Err(failure) = files::write(&settings.state_volume, MARKER, id.as_bytes()) {
@@ -138,6 +141,11 @@ fn rest(settings: &Settings, context: &DrainContext, id: &str) -> Step {
         Ok(()) => again(context, "asked for maintenance".to_owned()),
         Err(failure) if failure.kind == FailureKind::Denied => Step::done(format!(
             "stops without maintenance: {}; grant the endpoint `proxies`",
+            failure.message
+        )),
+        // It is a courtesy: without proxies nobody sends requests either.
+        Err(failure) if failure.kind == FailureKind::Unavailable => Step::done(format!(
+            "stops without maintenance, since no proxy answers: {}",
             failure.message
         )),
         Err(failure) => again(context, failure.message),
@@ -153,6 +161,10 @@ fn may_ask(context: &DrainContext) -> bool {
 
 /// A stop of a target that does not come back.
 fn leave(settings: &Settings, context: &DrainContext, id: &str) -> Step {
+    if context.now.desired == 0 {
+        // Nobody would be left to take objects; they come back with the claims.
+        return Step::done("all targets are turned off: their objects stay on their claims");
+    }
     let (status, own_map) = observe::own();
     let is_up = status.is_some();
     // A node that was removed may hold on to its last map: the newest counts.
@@ -203,10 +215,7 @@ fn leave(settings: &Settings, context: &DrainContext, id: &str) -> Step {
     }
     if settings.decommission && is_up {
         if !may_ask(context) {
-            return again(
-                context,
-                "waits for the decommission that was asked for".to_owned(),
-            );
+            return again(context, String::new());
         }
         return match observe::change(Change::Decommission, id) {
             Ok(()) => again(context, "asked for its decommission".to_owned()),

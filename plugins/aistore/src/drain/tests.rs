@@ -103,6 +103,23 @@ fn a_planned_stop_goes_through_maintenance_where_that_is_set() {
 }
 
 #[test]
+fn without_a_proxy_that_answers_nobody_waits_for_maintenance() {
+    let settings = Settings {
+        maintenance: true,
+        ..target()
+    };
+    let _host = node(FakeHost::new(), &at_rest(), SMAP).volume("state", true);
+    let step = drain(&settings, &at(1, 2, 0, 20_000));
+    assert_eq!(step.next, Next::Done);
+    assert!(
+        step.note
+            .starts_with("stops without maintenance, since no proxy answers"),
+        "{}",
+        step.note
+    );
+}
+
+#[test]
 fn maintenance_that_nobody_would_end_is_not_begun() {
     let settings = Settings {
         maintenance: true,
@@ -170,6 +187,30 @@ fn a_scale_down_is_never_a_silent_loss() {
         "{}",
         last.note
     );
+}
+
+#[test]
+fn a_cluster_that_is_turned_off_as_a_whole_moves_nothing() {
+    let settings = Settings {
+        decommission: true,
+        ..target()
+    };
+    let host = node(FakeHost::new(), &at_rest(), SMAP);
+    let step = drain(&settings, &at(1, 0, 0, 20_000));
+    assert_eq!(step.next, Next::Done);
+    assert!(
+        step.note.starts_with("all targets are turned off"),
+        "{}",
+        step.note
+    );
+    assert!(host.requests().is_empty());
+}
+
+#[test]
+fn a_target_outside_of_the_cluster_stops_at_once() {
+    let left = map_with(None);
+    let _host = node(FakeHost::new(), STATUS, &left);
+    assert_eq!(drain(&target(), &at(1, 3, 0, 20_000)).next, Next::Done);
 }
 
 #[test]
