@@ -13,6 +13,7 @@ mod components;
 mod guests;
 mod manifests;
 mod otlp;
+mod oxia;
 mod piko;
 mod pods;
 mod refusals;
