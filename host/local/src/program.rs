@@ -202,10 +202,16 @@ fn of_entry(
 
 /// The folder below which a program is installed.
 fn root_of(install: &Install, cache: &Path) -> PathBuf {
-    let (package, version) = match install {
-        Install::Cargo { cargo, version } => (cargo.as_str(), version),
-        Install::Go { go, version } => (go.rsplit('/').next().unwrap_or(go), version),
-    };
+    let (Install::Cargo {
+        cargo: package,
+        version,
+    }
+    | Install::Go {
+        go: package,
+        version,
+    }) = install;
+    // Two modules may end with the same word, `v2` above all.
+    let package = package.replace('/', "_");
     cache.join("programs").join(format!("{package}-{version}"))
 }
 

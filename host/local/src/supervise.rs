@@ -1,6 +1,7 @@
 //! A pod as processes: its folders, its sandbox, its containers in order, their probes, and its end.
 
 mod container;
+mod ending;
 mod env_file;
 mod pod;
 mod projection;

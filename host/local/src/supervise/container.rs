@@ -13,6 +13,7 @@ use tokio::process::Child;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
+use super::ending::{code_of, ended, exit_sentence};
 use super::env_file::variables;
 use super::status::{ContainerState, Shared};
 use super::{Ground, Why};
@@ -252,8 +253,9 @@ impl Container {
                     self.shared.tell(&self.plan().name, format!("is stopped: {reason}"));
                     let deadline = Deadline::after(self.pod.grace);
                     let hook = self.plan().pre_stop.clone();
-                    let code = self.stop(child, deadline, Some(Signal::SIGTERM), hook).await;
-                    return End::Ended(code);
+                    let signal = Some(Signal::SIGTERM);
+                    let (code, last) = self.stop(child, orders, deadline, signal, hook).await;
+                    return if last { End::Stopped(code) } else { End::Ended(code) };
                 }
                 order = orders.recv() => match order {
                     Some(ContainerOrder::Signal(signal)) => {
@@ -262,16 +264,19 @@ impl Container {
                     }
                     Some(ContainerOrder::Restart { signal }) => {
                         let deadline = Deadline::after(self.pod.grace);
-                        self.stop(child, deadline, Some(signal), None).await;
-                        return End::Replaced;
+                        let signal = Some(signal);
+                        let (code, last) = self.stop(child, orders, deadline, signal, None).await;
+                        return if last { End::Stopped(code) } else { End::Replaced };
                     }
                     Some(ContainerOrder::Stop { deadline, why }) => {
                         let hook = self.plan().pre_stop.as_ref().map(|hook| told_why(hook, why));
-                        let code = self.stop(child, deadline, Some(Signal::SIGTERM), hook).await;
+                        let signal = Some(Signal::SIGTERM);
+                        let (code, _) = self.stop(child, orders, deadline, signal, hook).await;
                         return End::Stopped(code);
                     }
                     None => {
-                        let code = self.stop(child, Deadline::after(LEAST), None, None).await;
+                        let deadline = Deadline::after(LEAST);
+                        let (code, _) = self.stop(child, orders, deadline, None, None).await;
                         return End::Stopped(code);
                     }
                 },
@@ -279,18 +284,21 @@ impl Container {
         }
     }
 
-    /// preStop, the signal, and SIGKILL at the deadline; the exit code.
+    /// preStop, the signal, and SIGKILL at the deadline; the exit code, and whether it was told meanwhile
+    /// that it shall not start again.
     async fn stop(
         &self,
         child: &mut Child,
+        orders: &mut mpsc::Receiver<ContainerOrder>,
         deadline: Deadline,
         signal: Option<Signal>,
         hook: Option<Hook>,
-    ) -> i32 {
+    ) -> (i32, bool) {
+        let mut last = false;
         if let Some(hook) = &hook {
             // A program that ends within the hook is not waited for any longer.
             tokio::select! {
-                status = child.wait() => return code_of(status),
+                code = ended(child, orders, &mut last) => return (code, last),
                 outcome = tokio::time::timeout(deadline.remaining(), self.pre_stop(hook)) => {
                     let problem = match outcome {
                         Ok(Ok(())) => None,
@@ -307,8 +315,9 @@ impl Container {
         if let Some(signal) = signal {
             let _ignored = entry::signal(child, signal);
             let grace = deadline.remaining().max(LEAST);
-            if let Ok(status) = tokio::time::timeout(grace, child.wait()).await {
-                return code_of(status);
+            let ended = tokio::time::timeout(grace, ended(child, orders, &mut last)).await;
+            if let Ok(code) = ended {
+                return (code, last);
             }
             self.shared.tell(
                 &self.plan().name,
@@ -316,7 +325,7 @@ impl Container {
             );
         }
         let _ignored = entry::signal(child, Signal::SIGKILL);
-        code_of(child.wait().await)
+        (code_of(child.wait().await), last)
     }
 
     async fn pre_stop(&self, hook: &Hook) -> Result<(), String> {
@@ -540,22 +549,6 @@ impl Verdict {
             .iter()
             .map(|reason| reason.message.clone())
             .collect()
-    }
-}
-
-fn code_of(status: std::io::Result<std::process::ExitStatus>) -> i32 {
-    status.map_or(255, entry::exit_code)
-}
-
-fn exit_sentence(code: i32) -> String {
-    match code {
-        0 => "ended".to_owned(),
-        128 => "could not be started".to_owned(),
-        129..=192 => match Signal::try_from(code - 128) {
-            Ok(signal) => format!("was ended by {signal}"),
-            Err(_) => format!("ended with exit code {code}"),
-        },
-        _ => format!("ended with exit code {code}"),
     }
 }
 

@@ -62,7 +62,7 @@ pub(super) async fn run(
             life.until(std::future::pending::<()>()).await;
         }
         let began = Instant::now();
-        life.stop_all().await;
+        life.stop_and_signal().await;
         life.ground.events.tell(Event::PodStopped {
             pod: life.plan.name.clone(),
             took_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
@@ -98,10 +98,7 @@ impl Life {
                     status.role = None;
                 });
             }
-            PodOrder::Signal { container, signal } => {
-                let name = container.as_deref().unwrap_or(&self.plan.workload);
-                self.tell(name, ContainerOrder::Signal(signal));
-            }
+            PodOrder::Signal { container, signal } => self.signal(container.as_deref(), signal),
             PodOrder::Restart { reason, signal } => {
                 let signal = signal.unwrap_or(Signal::SIGTERM);
                 self.shared
@@ -114,6 +111,11 @@ impl Life {
                 }
             }
         }
+    }
+
+    fn signal(&self, container: Option<&str>, signal: Signal) {
+        let name = container.unwrap_or(&self.plan.workload);
+        self.tell(name, ContainerOrder::Signal(signal));
     }
 
     fn projected(&self, outcome: Result<bool, ProjectError>) {
@@ -270,8 +272,23 @@ impl Life {
         }
     }
 
+    /// Stops all, and passes on the signals that a drain sends meanwhile.
+    async fn stop_and_signal(&mut self) {
+        let mut orders = std::mem::replace(&mut self.orders, mpsc::channel(1).1);
+        let stopping = self.stop_all();
+        tokio::pin!(stopping);
+        loop {
+            tokio::select! {
+                () = &mut stopping => return,
+                Some(order) = orders.recv() => if let PodOrder::Signal { container, signal } = order {
+                    self.signal(container.as_deref(), signal);
+                },
+            }
+        }
+    }
+
     /// The workload first, the sidecars after it in reverse order, all within the grace period.
-    async fn stop_all(&mut self) {
+    async fn stop_all(&self) {
         let deadline = Deadline::after(self.plan.grace);
         let is_sidecar =
             |running: &Running| self.plan.containers[running.index].role == Role::Sidecar;

@@ -269,6 +269,37 @@ async fn pre_stop_comes_first_and_who_ignores_the_signal_is_killed() {
 }
 
 #[tokio::test]
+async fn a_signal_in_the_middle_of_a_stop_reaches_the_program() {
+    let stage = Stage::new();
+    let drains = "trap 'touch drained' USR2; trap 'exit 0' TERM; echo up; \
+                  until test -e hooked; do sleep 0.05; done; echo asked; \
+                  while :; do sleep 0.05; done";
+    let mut db = stage.container("db", Role::Main, drains);
+    // It is over when the program has heard the signal, which comes while it runs.
+    let hook = [
+        "/bin/sh",
+        "-c",
+        "touch hooked; until test -e drained; do sleep 0.05; done",
+    ];
+    db.pre_stop = Some(Hook::Exec(hook.map(str::to_owned).to_vec()));
+    let pod = stage.start(vec![db], LIMIT);
+    stage.logged("db: up").await;
+    pod.order(PodOrder::Terminate(Why::Asked));
+    stage.logged("db: asked").await;
+    pod.order(PodOrder::Signal {
+        container: None,
+        signal: Signal::SIGUSR2,
+    });
+    until(&pod, |status| status.gone).await;
+    assert_eq!(
+        pod.status().containers[0].state,
+        ContainerState::Ended { code: 0 }
+    );
+    assert!(stage.path("drained").exists());
+    stage.end(&pod).await;
+}
+
+#[tokio::test]
 async fn an_init_container_that_fails_is_tried_again_and_holds_the_others_back() {
     let stage = Stage::new();
     let pod = stage.start(
