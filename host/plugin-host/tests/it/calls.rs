@@ -1,7 +1,7 @@
 //! Each way in which a guest can go wrong costs its own call, and is told apart.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use outrigger_plugin_host::{
     Artifact, Batch, BatchBuilder, CallErrorKind, DrainContext, DrainReason, FailureKind, Family,
@@ -9,6 +9,7 @@ use outrigger_plugin_host::{
 };
 use outrigger_profile::ByteSize;
 use serde_json::json;
+use tokio::time::Instant;
 
 use crate::fakes::{load, misbehaving, peers, setup};
 use crate::guests;
