@@ -1,5 +1,5 @@
 //! Spans of time that last longer than a call: since when something is so, kept in the
-//! [`state`](crate::state) under a key of the plugin's.
+//! [`state`] under a key of the plugin's.
 
 use crate::{clock, state};
 
