@@ -59,9 +59,7 @@ fn seen(settings: &Settings, now: &Membership, replica: &Replica) -> Seen {
 }
 
 fn own(settings: &Settings, now: &Membership) -> Result<Seen, Failure> {
-    let own = now
-        .own()
-        .ok_or_else(|| Failure::internal("this replica is not among the replicas"))?;
+    let own = now.require_own()?;
     Ok(seen(settings, now, own))
 }
 

@@ -1,5 +1,6 @@
 //! What the tests of several modules need.
 
+use outrigger_plugin_sdk::fake::members;
 use outrigger_plugin_sdk::{Membership, Replica};
 
 /// `agdb-<ordinal>` of the namespace `default`.
@@ -11,18 +12,5 @@ pub(crate) fn replica(ordinal: u32) -> Replica {
 
 /// `desired` replicas, of which `own` is this one (beyond them, when it is being removed).
 pub(crate) fn membership(own: u32, desired: u32) -> Membership {
-    let mut replicas: Vec<Replica> = (0..desired).map(replica).collect();
-    if own >= desired {
-        replicas.push(replica(own));
-    }
-    Membership {
-        revision: 1,
-        self_ordinal: own,
-        start: 0,
-        desired,
-        namespace: "default".to_owned(),
-        service: "agdb".to_owned(),
-        replicas,
-        stale_for: 0,
-    }
+    members("agdb", own, desired, replica)
 }

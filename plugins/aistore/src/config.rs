@@ -1,5 +1,6 @@
 //! What is wrong with a rendered configuration before AIStore ends over it, or takes it as it stands. Pure.
 
+use outrigger_plugin_sdk::inspect::{self, Inspection};
 use outrigger_plugin_sdk::json::{self, Value};
 use outrigger_plugin_sdk::{Diagnostic, Membership, Replica};
 
@@ -10,11 +11,10 @@ use crate::settings::{Role, Settings};
 const HOSTS: [&str; 3] = ["hostname", "hostname_intra_control", "hostname_intra_data"];
 
 struct Checked<'a> {
-    path: &'a str,
     text: &'a str,
     own: &'a Replica,
     now: &'a Membership,
-    found: Vec<Diagnostic>,
+    found: Inspection<'a>,
 }
 
 /// Checks the node's own configuration (`-local_config`).
@@ -49,11 +49,9 @@ fn check(
     now: &Membership,
     look: impl FnOnce(&mut Checked<'_>, &Value),
 ) -> Vec<Diagnostic> {
-    let Ok(text) = std::str::from_utf8(content) else {
-        return vec![
-            Diagnostic::error(path, 0, "the file is not UTF-8")
-                .hint("check the template's encoding"),
-        ];
+    let text = match inspect::text(path, content) {
+        Ok(text) => text,
+        Err(found) => return vec![found],
     };
     let root = match json::value(text) {
         Ok(root) => root,
@@ -68,16 +66,14 @@ fn check(
         return Vec::new();
     };
     let mut checked = Checked {
-        path,
         text,
         own,
         now,
-        found: Vec::new(),
+        found: Inspection::new(path),
     };
     checked.left_open();
     look(&mut checked, &root);
-    checked.found.sort_by_key(|diagnostic| diagnostic.line);
-    checked.found
+    checked.found.into_diagnostics()
 }
 
 impl Checked<'_> {
@@ -91,20 +87,10 @@ impl Checked<'_> {
         self.line(&format!("\"{key}\""))
     }
 
-    fn error(&mut self, line: u32, message: impl Into<String>, hint: &str) {
-        self.found
-            .push(Diagnostic::error(self.path, line, message).hint(hint));
-    }
-
-    fn warning(&mut self, line: u32, message: impl Into<String>, hint: &str) {
-        self.found
-            .push(Diagnostic::warning(self.path, line, message).hint(hint));
-    }
-
     fn left_open(&mut self) {
         let open = self.line("${");
         if open > 0 {
-            self.error(
+            self.found.error(
                 open,
                 "a variable is left open, and AIStore takes it as it stands",
                 "write the value itself, by `{{ … }}`",
@@ -123,7 +109,7 @@ impl Checked<'_> {
                 .peers()
                 .find(|peer| peer.host == told || (!told.is_empty() && peer.name == told));
             if let Some(peer) = of_another {
-                self.error(
+                self.found.error(
                     line,
                     format!(
                         "`host_net.{key}: {told}` is {}'s: requests for this node would go there",
@@ -132,19 +118,19 @@ impl Checked<'_> {
                     USE_THE_NAME,
                 );
             } else if told.is_empty() && key == "hostname" {
-                self.error(
+                self.found.error(
                     line,
                     "`host_net.hostname` is empty: AIStore takes an address of its choice, which is another one after the next start",
                     USE_THE_NAME,
                 );
             } else if told.is_empty() {
-                self.warning(
+                self.found.warning(
                     line,
                     format!("`host_net.{key}` is empty: the cluster map keeps the pod's address, and peers dial it after it has changed"),
                     USE_THE_NAME,
                 );
             } else if told != self.own.host && self.own.addresses.contains(&told) {
-                self.warning(
+                self.found.warning(
                     line,
                     format!("`host_net.{key}: {told}` is the pod's present address, and another one after the next start"),
                     USE_THE_NAME,
@@ -152,7 +138,7 @@ impl Checked<'_> {
             } else if told != self.own.host
                 && told.split('.').next() != Some(self.own.name.as_str())
             {
-                self.error(
+                self.found.error(
                     line,
                     format!("`host_net.{key}: {told}` is not this pod: AIStore ends within 25 ms where no own address answers to it"),
                     USE_THE_NAME,
@@ -172,7 +158,7 @@ impl Checked<'_> {
             .and_then(|test| test.field("count").ok());
         if settings.role == Role::Proxy {
             if !paths.is_empty() {
-                self.error(
+                self.found.error(
                     line,
                     "`fspaths` are for targets, and this is a proxy (`role`)",
                     "give each StatefulSet its own file, and `role: target` to the targets'",
@@ -181,7 +167,7 @@ impl Checked<'_> {
             return;
         }
         if paths.is_empty() && test_paths.unwrap_or_default() == 0 {
-            self.error(
+            self.found.error(
                 line,
                 "`fspaths` is empty, and a target without mountpaths ends at once",
                 "name the mounted claims, or set `role: proxy`",
@@ -200,7 +186,7 @@ impl Checked<'_> {
         };
         for path in &paths {
             if volume(path).is_none() {
-                self.error(
+                self.found.error(
                     self.line_of_key(path),
                     format!("no claim is named by the mountpath `{path}`: objects would be in the container, and gone with it"),
                     "name the claim by its path, such as `ais-data-0` for `/data/0`, in the plugin's `mountpaths` too",
@@ -209,7 +195,7 @@ impl Checked<'_> {
         }
         for name in &settings.mountpaths {
             if !paths.iter().any(|path| volume(path) == Some(name)) {
-                self.error(
+                self.found.error(
                     line,
                     format!("the volume `{name}` is no mountpath here"),
                     "mount it and name its path in `fspaths`, or leave it out of the plugin's `mountpaths`",
@@ -227,7 +213,7 @@ impl Checked<'_> {
         });
         let missing = |path: &&String| !paths.contains(&path.as_str());
         for path in recorded.into_iter().flatten().filter(missing) {
-            self.error(
+            self.found.error(
                 line,
                 format!("the disks record the mountpath `{path}`, which is not here: AIStore would end with sie#60"),
                 "mount it, or detach it first where it is gone for good",
@@ -245,13 +231,13 @@ impl Checked<'_> {
         let host = host.split('/').next().unwrap_or_default();
         let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
         if host.is_empty() {
-            self.error(
+            self.found.error(
                 line,
                 "`proxy.primary_url` names nobody: a node that starts first would find no cluster",
                 "write the first proxy's URL",
             );
         } else if role == Role::Target && self.now.replicas.iter().any(|one| one.host == host) {
-            self.error(
+            self.found.error(
                 line,
                 format!("`proxy.primary_url` names {host}, which is a target"),
                 "write the first proxy's URL",

@@ -33,8 +33,9 @@ pub fn drain(settings: &Settings, context: &DrainContext) -> Step {
         state::delete(ASKED);
     }
     let now = &context.now;
-    let Some(own) = now.own() else {
-        return Step::failed(Failure::internal("this replica is not among the replicas"));
+    let own = match now.require_own() {
+        Ok(own) => own,
+        Err(failure) => return Step::failed(failure),
     };
     if settings.role == Role::Proxy {
         return Step::done("the proxy unregisters at its stop");

@@ -68,7 +68,7 @@ impl Discovery for Aistore {
         if settings.role == Role::Proxy || observe::is_alive() {
             return Ok(Plan::ready());
         }
-        let own = own(now)?;
+        let own = now.require_own()?;
         let disks = observe::disks(&settings);
         if let Some(why) = disks::problem(&disks, &own.name, settings.accept_leftovers) {
             return Ok(Plan::ready().hold(why));
@@ -80,11 +80,6 @@ impl Discovery for Aistore {
         }
         Ok(Plan::ready())
     }
-}
-
-fn own(now: &Membership) -> Result<&Replica, Failure> {
-    now.own()
-        .ok_or_else(|| Failure::internal("this replica is not among the replicas"))
 }
 
 impl Templating for Aistore {
@@ -170,7 +165,7 @@ impl Metrics for Aistore {
         let expected = u32::try_from(settings.mountpaths.len()).ok();
         Ok(metrics::derive(&Known {
             role: settings.role,
-            id: own(now)?.name.clone(),
+            id: now.require_own()?.name.clone(),
             wanted: now.wanted().map(|replica| replica.name.clone()).collect(),
             status,
             map,

@@ -69,9 +69,7 @@ pub fn any_map(now: &Membership) -> Option<Map> {
 
 /// A look at this node, and at the primary where it is a proxy.
 pub fn look(settings: &Settings, now: &Membership) -> Result<Look, Failure> {
-    let own = now
-        .own()
-        .ok_or_else(|| Failure::internal("this replica is not among the replicas"))?;
+    let own = now.require_own()?;
     let requests =
         [HEALTH, READINESS, STATUS, SMAP].map(|path| get(Target::Local, path, OWN_TIMEOUT_MS));
     let mut given = send_all(&requests).into_iter();

@@ -1,5 +1,6 @@
 //! What the tests of several modules need.
 
+use outrigger_plugin_sdk::fake::members;
 use outrigger_plugin_sdk::{Membership, PodPhase, Replica, json};
 
 use crate::smap::Map;
@@ -43,16 +44,5 @@ pub(crate) fn replica(kind: &str, ordinal: u32) -> Replica {
 
 /// `desired` replicas, of which `own` is this one.
 pub(crate) fn membership(kind: &str, own: u32, desired: u32) -> Membership {
-    Membership {
-        revision: 1,
-        self_ordinal: own,
-        start: 0,
-        desired,
-        namespace: "default".to_owned(),
-        service: format!("ais-{kind}"),
-        replicas: (0..desired.max(own + 1))
-            .map(|n| replica(kind, n))
-            .collect(),
-        stale_for: 0,
-    }
+    members(&format!("ais-{kind}"), own, desired, |n| replica(kind, n))
 }

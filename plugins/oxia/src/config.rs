@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use outrigger_plugin_sdk::Diagnostic;
-use outrigger_plugin_sdk::yaml::{self, Node};
+use outrigger_plugin_sdk::inspect::{self, Inspection};
+use outrigger_plugin_sdk::yaml::Node;
 
 use crate::census::{Running, census};
 use crate::status::Status;
@@ -19,9 +20,8 @@ const TOP: &[&str] = &[
 ];
 
 struct Checked<'a> {
-    path: &'a str,
     root: Node,
-    found: Vec<Diagnostic>,
+    found: Inspection<'a>,
 }
 
 /// What is wrong with a list. `services` are those by which clients come, `status` is what there is now.
@@ -32,21 +32,14 @@ pub fn check(
     status: Option<&Status>,
 ) -> Vec<Diagnostic> {
     const PANICS: &str = "the coordinator panics over this file, and again at each start";
-    let Ok(text) = std::str::from_utf8(content) else {
-        return vec![Diagnostic::error(path, 0, "the file is not UTF-8").hint(PANICS)];
-    };
-    let root = match yaml::parse(text) {
+    let root = match inspect::yaml(path, content) {
         Ok(Some(root)) => root,
         Ok(None) => return vec![Diagnostic::error(path, 0, "the file is empty").hint(PANICS)],
-        Err(error) => {
-            let message = format!("no YAML: {}", error.message);
-            return vec![Diagnostic::error(path, error.line, message).hint(PANICS)];
-        }
+        Err(found) => return vec![found.hint(PANICS)],
     };
     let mut checked = Checked {
-        path,
         root,
-        found: Vec::new(),
+        found: Inspection::new(path),
     };
     checked.keys();
     let servers = checked.servers();
@@ -55,21 +48,10 @@ pub fn check(
     if let Some(status) = status {
         checked.beside(status, &servers);
     }
-    checked.found.sort_by_key(|diagnostic| diagnostic.line);
-    checked.found
+    checked.found.into_diagnostics()
 }
 
 impl Checked<'_> {
-    fn error(&mut self, line: u32, message: impl Into<String>, hint: &str) {
-        let found = Diagnostic::error(self.path, line, message).hint(hint);
-        self.found.push(found);
-    }
-
-    fn warning(&mut self, line: u32, message: impl Into<String>, hint: &str) {
-        let found = Diagnostic::warning(self.path, line, message).hint(hint);
-        self.found.push(found);
-    }
-
     /// The line and the items of a list of the top level.
     fn list(&self, key: &str) -> (u32, Vec<Node>) {
         match self.root.entry(&[key]) {
@@ -79,11 +61,10 @@ impl Checked<'_> {
     }
 
     fn keys(&mut self) {
-        for entry in self.root.entries().to_vec() {
-            if !TOP.contains(&entry.key.as_str()) {
-                let message = format!("`{}` is no key of this file", entry.key);
-                self.warning(entry.line, message, "Oxia ignores it without a word");
-            }
+        for entry in self.root.unknown(&[], TOP) {
+            let message = format!("`{}` is no key of this file", entry.key);
+            self.found
+                .warning(entry.line, message, "Oxia ignores it without a word");
         }
     }
 
@@ -101,12 +82,13 @@ impl Checked<'_> {
             let name = text("name");
             if let Some(name) = name {
                 if names.iter().any(|other| other == name) {
-                    self.error(item.line, format!("two servers are named `{name}`"), BOTH);
+                    self.found
+                        .error(item.line, format!("two servers are named `{name}`"), BOTH);
                 } else {
                     names.push(name.to_owned());
                 }
             } else {
-                self.error(
+                self.found.error(
                     item.line,
                     "a server has no name",
                     "Oxia would name it by its address, which changes; give it its pod's name",
@@ -114,25 +96,26 @@ impl Checked<'_> {
             }
             for key in ["public", "internal"] {
                 let Some(address) = text(key) else {
-                    self.error(item.line, format!("a server has no address `{key}`"), BOTH);
+                    self.found
+                        .error(item.line, format!("a server has no address `{key}`"), BOTH);
                     continue;
                 };
                 let Some(host) = host(address) else {
                     let message = format!("`{key}: {address}` is no host with a port");
-                    self.error(item.line, message, BOTH);
+                    self.found.error(item.line, message, BOTH);
                     continue;
                 };
                 if let Some(line) = taken.insert(address.to_owned(), item.line) {
                     let message =
                         format!("`{address}` is an address of the server in line {line} too");
-                    self.error(item.line, message, BOTH);
+                    self.found.error(item.line, message, BOTH);
                 }
                 let first = host.split('.').next().unwrap_or_default();
                 if let Some(name) = name
                     && is_pod_of(first, name)
                     && first != name
                 {
-                    self.error(
+                    self.found.error(
                         item.line,
                         format!("`{key}` of `{name}` leads to `{first}`"),
                         "a server under another one's name keeps that one's shards",
@@ -156,7 +139,7 @@ impl Checked<'_> {
         };
         if !ordinals.windows(2).all(follows) {
             let (line, _) = self.list("servers");
-            self.warning(
+            self.found.warning(
                 line,
                 format!("the servers are {}", names.join(", ")),
                 "a StatefulSet has its replicas without a gap: is one missing here?",
@@ -169,7 +152,7 @@ impl Checked<'_> {
                              lower the factor";
         let (_, items) = self.list("namespaces");
         if items.is_empty() {
-            self.error(
+            self.found.error(
                 0,
                 "there are no namespaces",
                 "clients find none, not even `default`",
@@ -183,9 +166,10 @@ impl Checked<'_> {
                 .unwrap_or_default()
                 .to_owned();
             if name.is_empty() {
-                self.error(item.line, "a namespace has no name", "clients ask by it");
+                self.found
+                    .error(item.line, "a namespace has no name", "clients ask by it");
             } else if names.contains(&name) {
-                self.error(
+                self.found.error(
                     item.line,
                     format!("two namespaces are named `{name}`"),
                     "one would be lost",
@@ -203,12 +187,16 @@ impl Checked<'_> {
                             let message = format!(
                                 "the namespace `{name}` wants {number} copies, and there are {servers} servers"
                             );
-                            self.error(item.line, message, FEWER);
+                            self.found.error(item.line, message, FEWER);
                         }
                     }
                     _ => {
                         let message = format!("the namespace `{name}` has no `{key}` of 1 or more");
-                        self.error(item.line, message, "without it its shards have no ensemble");
+                        self.found.error(
+                            item.line,
+                            message,
+                            "without it its shards have no ensemble",
+                        );
                     }
                 }
             }
@@ -221,7 +209,7 @@ impl Checked<'_> {
         for item in &items {
             match item.text().and_then(host) {
                 Some(host) => listed.push(host.to_owned()),
-                None => self.error(
+                None => self.found.error(
                     item.line,
                     format!(
                         "`{}` is no host with a port",
@@ -236,7 +224,7 @@ impl Checked<'_> {
                 .iter()
                 .any(|host| host == service || host.split('.').next() == Some(service.as_str()));
             if !is_listed {
-                self.error(
+                self.found.error(
                     line,
                     format!("the Service `{service}` is not in `allowExtraAuthorities`"),
                     "servers refuse the clients that come by it; add each form of its name, with the port",
@@ -252,7 +240,7 @@ impl Checked<'_> {
         let (line, _) = self.list("servers");
         for name in census.removed() {
             let shards = census.servers.get(name).map_or(0, |server| server.shards);
-            self.warning(
+            self.found.warning(
                 line,
                 format!("`{name}` goes from the list, and the ensembles of {shards} shards name it"),
                 &format!(
@@ -275,7 +263,7 @@ impl Checked<'_> {
                     .is_some_and(|(of, _)| of == name)
             });
             if has_shards && !is_named(name) {
-                self.warning(
+                self.found.warning(
                     line,
                     format!("the namespace `{name}` goes from the list"),
                     "Oxia deletes its shards, and with them its data",

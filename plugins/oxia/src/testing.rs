@@ -1,5 +1,6 @@
 //! What the tests of several modules need.
 
+use outrigger_plugin_sdk::fake::members;
 use outrigger_plugin_sdk::{Membership, Replica};
 
 use crate::census::Running;
@@ -25,16 +26,7 @@ pub(crate) fn replica(ordinal: u32) -> Replica {
 
 /// `desired` replicas, of which `own` is this one.
 pub(crate) fn membership(own: u32, desired: u32) -> Membership {
-    Membership {
-        revision: 1,
-        self_ordinal: own,
-        start: 0,
-        desired,
-        namespace: "default".to_owned(),
-        service: "oxia".to_owned(),
-        replicas: (0..desired.max(own + 1)).map(replica).collect(),
-        stale_for: 0,
-    }
+    members("oxia", own, desired, replica)
 }
 
 /// Who answers the coordinator.

@@ -1,7 +1,8 @@
 //! What Piko would take without a word, or die of at its next start, in a configuration that is about to be
 //! put in place.
 
-use outrigger_plugin_sdk::yaml::{self, Entry, Node, Value};
+use outrigger_plugin_sdk::inspect::{self, Inspection};
+use outrigger_plugin_sdk::yaml::{Node, Value};
 use outrigger_plugin_sdk::{Diagnostic, Membership, Replica};
 
 use crate::settings::{Settings, id_prefix};
@@ -33,23 +34,16 @@ const CLUSTER: &[&str] = &[
 const SPANS: &[&str] = &["timeout", "interval", "grace_period"];
 
 struct Checked<'a> {
-    path: &'a str,
     root: Node,
     settings: &'a Settings,
     now: &'a Membership,
     own: &'a Replica,
-    found: Vec<Diagnostic>,
+    found: Inspection<'a>,
 }
 
 /// What is wrong with a configuration, for this replica.
 pub fn check(path: &str, content: &[u8], settings: &Settings, now: &Membership) -> Vec<Diagnostic> {
-    let Ok(text) = std::str::from_utf8(content) else {
-        return vec![
-            Diagnostic::error(path, 0, "the file is not UTF-8")
-                .hint("check the template's encoding"),
-        ];
-    };
-    let root = match yaml::parse(text) {
+    let root = match inspect::yaml(path, content) {
         Ok(Some(root)) => root,
         Ok(None) => {
             return vec![
@@ -57,23 +51,17 @@ pub fn check(path: &str, content: &[u8], settings: &Settings, now: &Membership) 
                     .hint("check the template's conditions"),
             ];
         }
-        Err(error) => {
-            return vec![
-                Diagnostic::error(path, error.line, format!("no YAML: {}", error.message))
-                    .hint("check the indentation, quotes and brackets around this line"),
-            ];
-        }
+        Err(found) => return vec![found],
     };
     let Some(own) = now.own() else {
         return Vec::new();
     };
     let mut checked = Checked {
-        path,
         root,
         settings,
         now,
         own,
-        found: Vec::new(),
+        found: Inspection::new(path),
     };
     checked.keys(&[], TOP);
     checked.keys(&["cluster"], CLUSTER);
@@ -82,46 +70,20 @@ pub fn check(path: &str, content: &[u8], settings: &Settings, now: &Membership) 
     checked.identity();
     checked.addresses();
     checked.join();
-    checked.found.sort_by_key(|diagnostic| diagnostic.line);
-    checked.found
+    checked.found.into_diagnostics()
 }
 
 impl Checked<'_> {
-    fn error(&mut self, line: u32, message: impl Into<String>, hint: &str) {
-        let found = Diagnostic::error(self.path, line, message).hint(hint);
-        self.found.push(found);
-    }
-
-    fn warning(&mut self, line: u32, message: impl Into<String>, hint: &str) {
-        let found = Diagnostic::warning(self.path, line, message).hint(hint);
-        self.found.push(found);
-    }
-
-    fn entry(&self, path: &[&str]) -> Option<Entry> {
-        self.root.entry(path).cloned()
-    }
-
-    /// The text and the line of a scalar that is set to something.
-    fn text(&self, path: &[&str]) -> Option<(String, u32)> {
-        let entry = self.root.entry(path)?;
-        let text = entry.node.text().filter(|text| !text.is_empty())?;
-        Some((text.to_owned(), entry.node.line))
-    }
-
     fn keys(&mut self, section: &[&str], known: &[&str]) {
-        let entries = match self.entry(section) {
-            Some(entry) => entry.node.entries().to_vec(),
-            None if section.is_empty() => self.root.entries().to_vec(),
-            None => return,
-        };
-        for entry in entries {
-            if !known.contains(&entry.key.as_str()) {
-                self.warning(
-                    entry.line,
-                    format!("`{}` is no key that we know here, and Piko ends at one that it does not know", entry.key),
-                    &format!("known are {}", known.join(", ")),
-                );
-            }
+        for entry in self.root.unknown(section, known) {
+            self.found.warning(
+                entry.line,
+                format!(
+                    "`{}` is no key that we know here, and Piko ends at one that it does not know",
+                    entry.key
+                ),
+                &format!("known are {}", known.join(", ")),
+            );
         }
     }
 
@@ -139,7 +101,7 @@ impl Checked<'_> {
             })
             .collect();
         for (line, message) in open {
-            self.error(
+            self.found.error(
                 line,
                 message,
                 "write the value itself, by `{{ … }}`, and leave out --config.expand-env",
@@ -168,28 +130,29 @@ impl Checked<'_> {
             })
             .collect();
         for (line, message) in numbers {
-            self.error(line, message, "write the unit: 5s, 1m");
+            self.found.error(line, message, "write the unit: 5s, 1m");
         }
     }
 
     fn identity(&mut self) {
         const USE_THE_OUTPUT: &str = "write `node_id_prefix: \"{{ plugin[\"node-id-prefix\"] }}\"`";
-        if let Some((id, line)) = self.text(&["cluster", "node_id"]) {
-            self.error(
+        if let Some((id, line)) = self.root.filled(&["cluster", "node_id"]) {
+            self.found.error(
                 line,
                 format!("the node ID `{id}` is fixed: after a restart the other servers go on taking it for gone, and its endpoints answer 502 through them"),
                 "take `node_id` out and set `node_id_prefix`: the ID must be new at each start",
             );
             return;
         }
-        let section = self.entry(&["cluster"]).map_or(0, |entry| entry.line);
+        let section = self.root.entry(&["cluster"]).map_or(0, |entry| entry.line);
         let prefix = id_prefix(self.own);
-        match self.text(&["cluster", "node_id_prefix"]) {
+        match self.root.filled(&["cluster", "node_id_prefix"]) {
             None => {
                 let line = self
+                    .root
                     .entry(&["cluster", "node_id_prefix"])
                     .map_or(section, |entry| entry.line);
-                self.error(
+                self.found.error(
                     line,
                     "`cluster.node_id_prefix` is missing or empty: nobody could tell which server is which",
                     USE_THE_OUTPUT,
@@ -197,7 +160,7 @@ impl Checked<'_> {
             }
             // Told as a variable that nobody fills in.
             Some((found, _)) if variable(&found).is_some() => {}
-            Some((found, line)) if !found.starts_with(&prefix) => self.error(
+            Some((found, line)) if !found.starts_with(&prefix) => self.found.error(
                 line,
                 format!("`cluster.node_id_prefix` is `{found}` and does not begin with `{prefix}`: nobody could tell which server is which"),
                 USE_THE_OUTPUT,
@@ -210,16 +173,16 @@ impl Checked<'_> {
         for (section, port) in self.settings.listeners() {
             let at = |key: &'static str| [section, &[key]].concat();
             let name = section.join(".");
-            let bind = self.text(&at("bind_addr"));
-            let line = self.entry(section).map_or(0, |entry| entry.line);
-            let Some((told, line)) = self.text(&at("advertise_addr")) else {
+            let bind = self.root.filled(&at("bind_addr"));
+            let line = self.root.entry(section).map_or(0, |entry| entry.line);
+            let Some((told, line)) = self.root.filled(&at("advertise_addr")) else {
                 let has_host = bind.as_ref().is_some_and(|(bind, _)| {
                     host(bind).is_some_and(|host| !host.is_empty() && !is_any(host))
                 });
                 // Nobody uses what the upstream listener tells.
                 if !has_host && section != ["upstream"] {
                     let at = bind.map_or(line, |(_, line)| line);
-                    self.warning(
+                    self.found.warning(
                         at,
                         format!("`{name}.advertise_addr` is missing: Piko tells the others the first private address that it finds"),
                         "write `advertise_addr: \"{{ self.ip }}:PORT\"` with the port of `bind_addr`",
@@ -231,7 +194,7 @@ impl Checked<'_> {
                 continue;
             }
             let Some(host) = host(&told) else {
-                self.error(
+                self.found.error(
                     line,
                     format!("`{name}.advertise_addr: {told}` is no host and port: an IPv6 address stands in brackets"),
                     "write `[fd00::2]:PORT`, or use the plugin's output",
@@ -239,19 +202,19 @@ impl Checked<'_> {
                 continue;
             };
             if host.is_empty() || is_any(host) {
-                self.error(
+                self.found.error(
                     line,
                     format!("`{name}.advertise_addr: {told}` names no host: the others could not reach this replica"),
                     "write the pod's own address: `{{ self.ip }}`",
                 );
             } else if let Some(other) = self.owner(host) {
-                self.error(
+                self.found.error(
                     line,
                     format!("`{name}.advertise_addr: {told}` is the address of {other}"),
                     "write the pod's own address: `{{ self.ip }}`",
                 );
             } else if told.rsplit(':').next() != Some(&port.to_string()) {
-                self.warning(
+                self.found.warning(
                     line,
                     format!(
                         "`{name}.advertise_addr: {told}` has another port than the setting, {port}"
@@ -277,10 +240,10 @@ impl Checked<'_> {
     fn join(&mut self) {
         const USE_THE_OUTPUT: &str = "write `join: {{ plugin.join }}`";
         let others = self.settings.join(self.now);
-        let entry = self.entry(&["cluster", "join"]);
+        let entry = self.root.entry(&["cluster", "join"]);
         let line = entry
             .as_ref()
-            .or(self.entry(&["cluster"]).as_ref())
+            .or(self.root.entry(&["cluster"]).as_ref())
             .map_or(0, |entry| entry.line);
         let items: Vec<(String, u32)> = entry
             .iter()
@@ -310,36 +273,37 @@ impl Checked<'_> {
         let holds_own = items.iter().find(|(item, _)| is_own(item)).cloned();
 
         if items.is_empty() && !others.is_empty() {
-            self.error(
+            self.found.error(
                 line,
                 format!("`cluster.join` is missing or empty though {} other replicas are there: this one would start a cluster of its own", others.len()),
                 USE_THE_OUTPUT,
             );
         } else if only_own && !others.is_empty() {
-            self.error(
+            self.found.error(
                 line,
                 "`cluster.join` names this replica alone, and Piko takes having found itself for having joined",
                 USE_THE_OUTPUT,
             );
         } else if let Some((item, line)) = holds_own {
-            self.warning(
+            self.found.warning(
                 line,
                 format!("`{item}` is this replica itself: Piko takes having found itself for having joined, and does not try the others again"),
                 USE_THE_OUTPUT,
             );
         }
         if let Some((item, line)) = service {
-            self.warning(
+            self.found.warning(
                 line,
                 format!("`{item}` is the Service: Piko asks for it once, and an answer with this replica alone starts a second cluster"),
                 USE_THE_OUTPUT,
             );
         }
         let aborts = self
-            .text(&["cluster", "abort_if_join_fails"])
+            .root
+            .filled(&["cluster", "abort_if_join_fails"])
             .is_none_or(|(value, _)| value != "false");
         if aborts && !items.is_empty() {
-            self.warning(
+            self.found.warning(
                 line,
                 "without `abort_if_join_fails: false` Piko ends when nobody answers within `join_timeout`, and until then a SIGTERM is not noticed",
                 "write `abort_if_join_fails: false`: the others join this one when they come",

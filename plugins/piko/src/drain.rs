@@ -1,12 +1,10 @@
 //! Waiting until no request is in flight. Piko has no drain of its own: at SIGTERM it closes its agents'
 //! connections first, and what is in flight through them fails within 10 ms.
 
-use outrigger_plugin_sdk::{DrainContext, Failure, FailureKind, Step, state};
+use outrigger_plugin_sdk::in_flight::{self, InFlight};
+use outrigger_plugin_sdk::{DrainContext, Failure, FailureKind, Step};
 
 use crate::observe;
-
-/// The state's key of how many requests the last look of a drain found.
-pub const IN_FLIGHT: &str = "drain-in-flight";
 
 /// Between two looks.
 const POLL_MS: u32 = 200;
@@ -19,39 +17,20 @@ pub fn drain(context: &DrainContext) -> Step {
     let Some(in_flight) = observe::in_flight() else {
         return Step::done("Piko does not answer; there is nothing to wait for");
     };
-    // The count is for metrics; a drain goes on without it.
-    if let Err(failure) = state::store(IN_FLIGHT, &in_flight) {
-        outrigger_plugin_sdk::debug!("The requests in flight are not kept", "error" => failure.message);
-    }
     let waited = seconds(context.elapsed);
-    if in_flight <= 0.0 {
-        return Step::done(match context.attempt {
+    match in_flight::look(context, in_flight, POLL_MS, RESERVE_MS) {
+        InFlight::Nothing => Step::done(match context.attempt {
             0 => "no request is in flight".to_owned(),
             _ => format!("no request is in flight any more, {waited} after the drain began"),
-        });
-    }
-    if context.remaining <= RESERVE_MS {
-        return Step::failed(Failure::new(
+        }),
+        InFlight::Over(requests) => Step::failed(Failure::new(
             FailureKind::Limit,
             format!(
-                "{} in flight when the time was over, {waited} after the drain began: they fail; \
-                 a longer `drain.timeout` and grace period give them more",
-                requests(in_flight)
+                "{requests} in flight when the time was over, {waited} after the drain began: they fail; \
+                 a longer `drain.timeout` and grace period give them more"
             ),
-        ));
-    }
-    let note = match context.attempt {
-        0 => format!("waits for {} in flight", requests(in_flight)),
-        _ => String::new(),
-    };
-    Step::again_in(POLL_MS.min(context.remaining - RESERVE_MS).max(1), note)
-}
-
-fn requests(count: f64) -> String {
-    if (count - 1.0).abs() < f64::EPSILON {
-        "1 request".to_owned()
-    } else {
-        format!("{count} requests")
+        )),
+        InFlight::Wait(step) => step,
     }
 }
 
@@ -97,7 +76,7 @@ mod tests {
             last.note,
             "no request is in flight any more, 10.4 s after the drain began"
         );
-        assert_eq!(host.state(IN_FLIGHT), Some(b"0".to_vec()));
+        assert_eq!(host.state(in_flight::KEY), Some(b"0".to_vec()));
     }
 
     #[test]
@@ -121,7 +100,7 @@ mod tests {
             step.note
                 .starts_with("3 requests in flight when the time was over, 19.5 s")
         );
-        assert_eq!(host.state(IN_FLIGHT), Some(b"3".to_vec()));
+        assert_eq!(host.state(in_flight::KEY), Some(b"3".to_vec()));
     }
 
     #[test]

@@ -144,7 +144,7 @@ impl Metrics for Piko {
         Ok(metrics::derive(
             &look,
             changes,
-            state::load(drain::IN_FLIGHT),
+            outrigger_plugin_sdk::in_flight::last(),
         ))
     }
 }

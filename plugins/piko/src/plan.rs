@@ -10,9 +10,7 @@ use crate::settings::{Settings, address, id_prefix};
 /// # Errors
 /// While this replica's own address is not known: a file without it would name nobody.
 pub fn plan(settings: &Settings, now: &Membership) -> Result<Plan, Failure> {
-    let own = now
-        .own()
-        .ok_or_else(|| Failure::internal("this replica is not among the replicas"))?;
+    let own = now.require_own()?;
     let ip = address(own).ok_or_else(|| {
         Failure::unavailable(
             "the address of this replica is not known yet, and Piko would guess one",

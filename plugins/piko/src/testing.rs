@@ -1,5 +1,6 @@
 //! What the tests of several modules need.
 
+use outrigger_plugin_sdk::fake::members;
 use outrigger_plugin_sdk::{Membership, PodPhase, Replica};
 
 /// `piko-<ordinal>` of the namespace `default`.
@@ -14,16 +15,7 @@ pub(crate) fn replica(ordinal: u32) -> Replica {
 
 /// `desired` replicas, of which `own` is this one.
 pub(crate) fn membership(own: u32, desired: u32) -> Membership {
-    Membership {
-        revision: 1,
-        self_ordinal: own,
-        start: 0,
-        desired,
-        namespace: "default".to_owned(),
-        service: "piko".to_owned(),
-        replicas: (0..desired.max(own + 1)).map(replica).collect(),
-        stale_for: 0,
-    }
+    members("piko", own, desired, replica)
 }
 
 /// The same with the addresses of the captures: `127.10.0.<ordinal + 1>`.

@@ -19,7 +19,7 @@ use std::rc::Rc;
 
 use crate::endpoint::{Method, Request, Response, Target};
 use crate::log::Level;
-use crate::{Failure, FailureKind, Membership};
+use crate::{Failure, FailureKind, Membership, Replica};
 
 thread_local! {
     static HOST: RefCell<Option<Rc<RefCell<Inner>>>> = const { RefCell::new(None) };
@@ -74,6 +74,27 @@ impl Drop for FakeHost {
                 *slot = None;
             }
         });
+    }
+}
+
+/// `desired` replicas of the namespace `default`, of which `own` is this one (beyond them, when it is being
+/// removed).
+pub fn members(
+    service: &str,
+    own: u32,
+    desired: u32,
+    replica: impl Fn(u32) -> Replica,
+) -> Membership {
+    let leaving = (own >= desired).then_some(own);
+    Membership {
+        revision: 1,
+        self_ordinal: own,
+        start: 0,
+        desired,
+        namespace: "default".to_owned(),
+        service: service.to_owned(),
+        replicas: (0..desired).chain(leaving).map(replica).collect(),
+        stale_for: 0,
     }
 }
 

@@ -23,6 +23,8 @@ pub mod exposition;
 pub mod fake;
 pub mod files;
 pub mod first_start;
+pub mod in_flight;
+pub mod inspect;
 pub mod json;
 pub mod log;
 pub mod settings;

@@ -106,6 +106,15 @@ impl Membership {
         self.replica(self.self_ordinal)
     }
 
+    /// This replica.
+    ///
+    /// # Errors
+    /// The host broke its promise.
+    pub fn require_own(&self) -> Result<&Replica, Failure> {
+        self.own()
+            .ok_or_else(|| Failure::internal("this replica is not among the replicas"))
+    }
+
     /// The replica with this ordinal.
     pub fn replica(&self, ordinal: u32) -> Option<&Replica> {
         self.replicas.iter().find(|r| r.ordinal == ordinal)

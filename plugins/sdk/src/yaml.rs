@@ -225,6 +225,24 @@ impl Node {
         parent.entries().iter().find(|entry| entry.key == *last)
     }
 
+    /// The text and the line of a scalar that is set to something.
+    pub fn filled(&self, path: &[&str]) -> Option<(String, u32)> {
+        let node = &self.entry(path)?.node;
+        let text = node.text().filter(|text| !text.is_empty())?;
+        Some((text.to_owned(), node.line))
+    }
+
+    /// The entries of the section at a path, or of this node itself, whose keys are not among these.
+    pub fn unknown(&self, section: &[&str], known: &[&str]) -> Vec<Entry> {
+        let section = match section {
+            [] => Some(self),
+            path => self.entry(path).map(|entry| &entry.node),
+        };
+        let entries = section.into_iter().flat_map(Self::entries);
+        let unknown = entries.filter(|entry| !known.contains(&entry.key.as_str()));
+        unknown.cloned().collect()
+    }
+
     fn value_of(&self, key: &str) -> Option<&Node> {
         let found = self.entries().iter().find(|entry| entry.key == key)?;
         Some(&found.node)

@@ -1,7 +1,8 @@
 //! What TAG would take without a word in a configuration file that is about to be put in place. Most run it
 //! by its environment, and have none.
 
-use outrigger_plugin_sdk::yaml::{self, Entry, Node, Value};
+use outrigger_plugin_sdk::inspect::{self, Inspection};
+use outrigger_plugin_sdk::yaml::{Node, Value};
 use outrigger_plugin_sdk::{Diagnostic, Membership, Replica};
 
 use crate::disk;
@@ -37,11 +38,10 @@ const CACHE: &[&str] = &[
 ];
 
 struct Checked<'a> {
-    path: &'a str,
     root: Node,
     own: &'a Replica,
     now: &'a Membership,
-    found: Vec<Diagnostic>,
+    found: Inspection<'a>,
 }
 
 /// What is wrong with a configuration, for this replica. `total` is the size of the cache's disk, where it is
@@ -53,31 +53,19 @@ pub fn check(
     now: &Membership,
     total: Option<f64>,
 ) -> Vec<Diagnostic> {
-    let Ok(text) = std::str::from_utf8(content) else {
-        return vec![
-            Diagnostic::error(path, 0, "the file is not UTF-8")
-                .hint("check the template's encoding"),
-        ];
-    };
-    let root = match yaml::parse(text) {
+    let root = match inspect::yaml(path, content) {
         Ok(Some(root)) => root,
         Ok(None) => return Vec::new(),
-        Err(error) => {
-            return vec![
-                Diagnostic::error(path, error.line, format!("no YAML: {}", error.message))
-                    .hint("check the indentation, quotes and brackets around this line"),
-            ];
-        }
+        Err(found) => return vec![found],
     };
     let Some(own) = now.own() else {
         return Vec::new();
     };
     let mut checked = Checked {
-        path,
         root,
         own,
         now,
-        found: Vec::new(),
+        found: Inspection::new(path),
     };
     checked.keys(&[], TOP);
     checked.keys(&["cache"], CACHE);
@@ -87,46 +75,25 @@ pub fn check(
         checked.identity();
         checked.advertised();
     }
-    checked.found.sort_by_key(|diagnostic| diagnostic.line);
-    checked.found
+    checked.found.into_diagnostics()
 }
 
 impl Checked<'_> {
-    fn error(&mut self, line: u32, message: impl Into<String>, hint: &str) {
-        let found = Diagnostic::error(self.path, line, message).hint(hint);
-        self.found.push(found);
-    }
-
-    fn warning(&mut self, line: u32, message: impl Into<String>, hint: &str) {
-        let found = Diagnostic::warning(self.path, line, message).hint(hint);
-        self.found.push(found);
-    }
-
-    fn entry(&self, path: &[&str]) -> Option<Entry> {
-        self.root.entry(path).cloned()
-    }
-
-    /// The text and the line of a scalar that is set to something.
+    /// The text and the line of what `cache` sets a key to.
     fn text(&self, key: &str) -> Option<(String, u32)> {
-        let entry = self.root.entry(&["cache", key])?;
-        let text = entry.node.text().filter(|text| !text.is_empty())?;
-        Some((text.to_owned(), entry.node.line))
+        self.root.filled(&["cache", key])
     }
 
     fn keys(&mut self, section: &[&str], known: &[&str]) {
-        let entries = match self.entry(section) {
-            Some(entry) => entry.node.entries().to_vec(),
-            None if section.is_empty() => self.root.entries().to_vec(),
-            None => return,
-        };
-        for entry in entries {
-            if !known.contains(&entry.key.as_str()) {
-                self.warning(
-                    entry.line,
-                    format!("`{}` is no key that we know here, and TAG ignores one that it does not know", entry.key),
-                    &format!("known are {}", known.join(", ")),
-                );
-            }
+        for entry in self.root.unknown(section, known) {
+            self.found.warning(
+                entry.line,
+                format!(
+                    "`{}` is no key that we know here, and TAG ignores one that it does not know",
+                    entry.key
+                ),
+                &format!("known are {}", known.join(", ")),
+            );
         }
     }
 
@@ -139,7 +106,7 @@ impl Checked<'_> {
             .map(|(path, node)| (node.line, path))
             .collect();
         for (line, path) in open {
-            self.error(
+            self.found.error(
                 line,
                 format!("`{path}` holds a variable, and TAG takes it as it stands"),
                 "write the value itself, by `{{ … }}`",
@@ -149,10 +116,10 @@ impl Checked<'_> {
 
     fn cap(&mut self, total: Option<f64>) {
         const USE_THE_OUTPUT: &str = "write `max_disk_usage_bytes: {{ plugin[\"disk-cap\"] }}`";
-        let line = self.entry(&["cache"]).map_or(0, |entry| entry.line);
+        let line = self.root.entry(&["cache"]).map_or(0, |entry| entry.line);
         let Some((text, line)) = self.text("max_disk_usage_bytes") else {
             // The environment may say it, which is not shown here.
-            self.warning(
+            self.found.warning(
                 line,
                 "`cache.max_disk_usage_bytes` is missing: without TAG_CACHE_MAX_DISK_USAGE there is no cap, and the disk fills up",
                 USE_THE_OUTPUT,
@@ -160,7 +127,7 @@ impl Checked<'_> {
             return;
         };
         let Ok(bytes) = text.parse::<u64>() else {
-            self.error(
+            self.found.error(
                 line,
                 format!("`cache.max_disk_usage_bytes: {text}` is no number of bytes, and TAG takes nothing else"),
                 USE_THE_OUTPUT,
@@ -168,7 +135,7 @@ impl Checked<'_> {
             return;
         };
         if let Err(why) = disk::cap(total.unwrap_or(f64::MAX), 100, Some(&bytes.to_string())) {
-            self.error(
+            self.found.error(
                 line,
                 format!("`cache.max_disk_usage_bytes`: {why}"),
                 USE_THE_OUTPUT,
@@ -178,14 +145,14 @@ impl Checked<'_> {
 
     fn identity(&mut self) {
         const USE_THE_OUTPUT: &str = "write `node_id: {{ plugin[\"node-id\"] }}`";
-        let seeds = self.entry(&["cache", "seed_nodes"]);
+        let seeds = self.root.entry(&["cache", "seed_nodes"]);
         let has_seeds = seeds.as_ref().is_some_and(|entry| match &entry.node.value {
             Value::List(items) => !items.is_empty(),
             _ => entry.node.text().is_some(),
         });
         let Some((id, line)) = self.text("node_id") else {
             if let Some(seeds) = seeds.filter(|_| has_seeds) {
-                self.error(
+                self.found.error(
                     seeds.line,
                     "`cache.seed_nodes` without `cache.node_id`: TAG runs alone, and says nothing of it",
                     USE_THE_OUTPUT,
@@ -198,13 +165,13 @@ impl Checked<'_> {
         }
         let other = self.now.peers().any(|peer| peer.name == id);
         if other {
-            self.error(
+            self.found.error(
                 line,
                 format!("`cache.node_id: {id}` is another replica's: of two with the same ID one is no member"),
                 USE_THE_OUTPUT,
             );
         } else {
-            self.warning(
+            self.found.warning(
                 line,
                 format!("`cache.node_id: {id}` is not the pod's name: is it another one in each replica?"),
                 USE_THE_OUTPUT,
@@ -228,7 +195,7 @@ impl Checked<'_> {
         } else {
             return;
         };
-        self.error(
+        self.found.error(
             line,
             format!("`cache.advertise_addr: {told}` {problem}"),
             "write `advertise_addr: {{ plugin[\"advertise-addr\"] }}`",

@@ -1,12 +1,10 @@
 //! Waiting until no request is served any more: TAG's own `/health` stays 200 until its listener closes,
 //! and then it takes 4 to 6 s, 30 s at most, to leave the ring and to close its store.
 
-use outrigger_plugin_sdk::{DrainContext, Failure, FailureKind, Step, state};
+use outrigger_plugin_sdk::in_flight::{self, InFlight};
+use outrigger_plugin_sdk::{DrainContext, Failure, FailureKind, Step};
 
 use crate::observe;
-
-/// The state's key of how many requests the last look of a drain found.
-pub const IN_FLIGHT: &str = "drain-in-flight";
 
 /// Between two looks: TAG's metrics have a few hundred lines.
 const POLL_MS: u32 = 500;
@@ -19,36 +17,16 @@ pub fn drain(context: &DrainContext) -> Step {
     let Some(counts) = observe::own_counts() else {
         return Step::done("TAG does not answer; there is nothing to wait for");
     };
-    let in_flight = counts.in_flight;
-    // The count is for metrics; a drain goes on without it.
-    if let Err(failure) = state::store(IN_FLIGHT, &in_flight) {
-        outrigger_plugin_sdk::debug!("The requests in flight are not kept", "error" => failure.message);
-    }
-    if in_flight <= 0.0 {
-        return Step::done("no request is in flight; TAG leaves the ring at its stop");
-    }
-    if context.remaining <= RESERVE_MS {
-        return Step::failed(Failure::new(
+    match in_flight::look(context, counts.in_flight, POLL_MS, RESERVE_MS) {
+        InFlight::Nothing => Step::done("no request is in flight; TAG leaves the ring at its stop"),
+        InFlight::Over(requests) => Step::failed(Failure::new(
             FailureKind::Limit,
             format!(
-                "{} in flight when the time was over: TAG itself gives them up to 30 s more, \
-                 which the grace period must have room for",
-                requests(in_flight)
+                "{requests} in flight when the time was over: TAG itself gives them up to 30 s more, \
+                 which the grace period must have room for"
             ),
-        ));
-    }
-    let note = match context.attempt {
-        0 => format!("waits for {} in flight", requests(in_flight)),
-        _ => String::new(),
-    };
-    Step::again_in(POLL_MS.min(context.remaining - RESERVE_MS).max(1), note)
-}
-
-fn requests(count: f64) -> String {
-    if (count - 1.0).abs() < f64::EPSILON {
-        "1 request".to_owned()
-    } else {
-        format!("{count} requests")
+        )),
+        InFlight::Wait(step) => step,
     }
 }
 
@@ -94,7 +72,7 @@ mod tests {
             step.note
                 .starts_with("7 requests in flight when the time was over")
         );
-        assert_eq!(host.state(IN_FLIGHT), Some(b"7".to_vec()));
+        assert_eq!(host.state(in_flight::KEY), Some(b"7".to_vec()));
     }
 
     #[test]

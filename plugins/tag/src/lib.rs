@@ -178,7 +178,7 @@ impl Metrics for Tag {
             disk,
             cap: plan::cap(&settings, disk).ok().flatten(),
             upstream: upstream.map(|why| why.is_empty()),
-            drained: state::load(drain::IN_FLIGHT),
+            drained: outrigger_plugin_sdk::in_flight::last(),
         }))
     }
 }

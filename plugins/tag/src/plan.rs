@@ -11,9 +11,7 @@ use crate::settings::{Settings, service_host};
 /// # Errors
 /// A cap that is more than the disk really has, and an own address that is not known yet.
 pub fn plan(settings: &Settings, now: &Membership, disk: Option<FsUsage>) -> Result<Plan, Failure> {
-    let own = now
-        .own()
-        .ok_or_else(|| Failure::internal("this replica is not among the replicas"))?;
+    let own = now.require_own()?;
     let is_v4 = |address: &&String| !address.contains(':');
     let ip = own.addresses.iter().find(is_v4).or(own.addresses.first());
     let ip = ip.ok_or_else(|| {

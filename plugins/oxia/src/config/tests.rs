@@ -194,7 +194,7 @@ proptest! {
     fn a_list_with_a_piece_taken_out_is_checked_and_fewer_servers_are_never_taken(from in 0..CLUSTER.len(), length in 1..200_usize) {
         let to = (from + length).min(CLUSTER.len());
         let text = [&CLUSTER[..from], &CLUSTER[to..]].concat();
-        let servers = yaml::parse(&text).ok().flatten().map(|root| {
+        let servers = outrigger_plugin_sdk::yaml::parse(&text).ok().flatten().map(|root| {
             root.entry(&["servers"]).map_or(0, |entry| entry.node.items().len())
         });
         let refused = told(&text, &[]).iter().any(|line| line.starts_with("error"));
