@@ -4,7 +4,7 @@ use outrigger_tests::eventually;
 use tokio::time::Instant;
 
 use super::READY;
-use super::replicas::{Replica, all_ready, each, replicas, start, status};
+use super::replicas::{Replica, all_ready, replicas, scaled, start, status};
 use super::stops::Stops;
 use crate::scene::Scene;
 use crate::traffic::{Traffic, reading};
@@ -94,25 +94,7 @@ async fn replaced(scene: &Scene, before: &[Replica], least: usize) -> Stops {
 pub(super) async fn scale(scene: Scene) {
     start(&scene).await;
     for count in [5_usize, 3] {
-        let replicas = format!("--replicas={count}");
-        scene
-            .kubectl(&[
-                "scale",
-                "statefulset/agdb",
-                &replicas,
-                "-n",
-                &scene.namespace,
-            ])
-            .await
-            .ok();
-        all_ready(&scene, count).await;
-        each(
-            &scene,
-            READY,
-            "each sidecar knows how many are wanted",
-            |status| status["peers"]["desired"] == count && status["peers"]["seen"] == count,
-        )
-        .await;
+        scaled(&scene, count).await;
     }
     scene.end_namespace().await;
 }

@@ -4,7 +4,7 @@ use outrigger_tests::eventually;
 use serde_json::Value;
 
 use super::READY;
-use super::replicas::{all_ready, allow, start, status};
+use super::replicas::{all_ready, allow, is_ready, scale, start, status};
 use crate::scene::Scene;
 
 pub(super) async fn two_plugins(scene: Scene) {
@@ -22,12 +22,7 @@ pub(super) async fn two_plugins(scene: Scene) {
         all_see(scene, "piko", 3).await;
     }
     for count in [5_usize, 3] {
-        let replicas = format!("--replicas={count}");
-        let namespace = scene.namespace.as_str();
-        scene
-            .kubectl(&["scale", "statefulset/piko", &replicas, "-n", namespace])
-            .await
-            .ok();
+        scale(&scene, "piko", count).await;
         all_see(&scene, "piko", count).await;
     }
     // Nothing of that concerned the neighbours.
@@ -62,11 +57,7 @@ async fn all_see(scene: &Scene, app: &str, count: usize) {
         }
         for pod in pods {
             let name = pod["metadata"]["name"].as_str().unwrap_or_default();
-            let ready = pod["status"]["conditions"]
-                .as_array()
-                .into_iter()
-                .flatten()
-                .any(|condition| condition["type"] == "Ready" && condition["status"] == "True");
+            let ready = is_ready(pod);
             let own = status(scene, name).await?;
             let seen = own["peers"]["seen"] == count && own["peers"]["desired"] == count;
             if !ready || !seen || own["plugin"]["name"] != app {

@@ -2,8 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::READY;
-use super::replicas::{Replica, all_ready, each, of_kind, start_as};
+use super::replicas::{Replica, of_kind, scaled, start_as};
 use crate::scene::Scene;
 
 pub(super) async fn from_five(scene: Scene) {
@@ -12,39 +11,24 @@ pub(super) async fn from_five(scene: Scene) {
     })
     .await;
     assert_eq!(names(&begun), ["agdb-5", "agdb-6", "agdb-7"]);
-    scale(&scene, 5).await;
+    scaled(&scene, 5).await;
     let claims = claims(&scene).await;
     let grown: Vec<String> = (5..10)
         .map(|ordinal| format!("data-agdb-{ordinal}"))
         .collect();
     assert_eq!(volumes(&claims), grown);
-    let left = scale(&scene, 3).await;
+    let left = scaled(&scene, 3).await;
     assert_eq!(names(&left), ["agdb-5", "agdb-6", "agdb-7"]);
 
     // The two that went come back to their own data.
     let kept = self::claims(&scene).await;
     assert_eq!(volumes(&kept), grown, "claims outlive a scale");
-    let back = scale(&scene, 5).await;
+    let back = scaled(&scene, 5).await;
     assert!(
         back.iter().all(|replica| replica.workload_restarts <= 2),
         "{back:?}"
     );
     scene.end_namespace().await;
-}
-
-async fn scale(scene: &Scene, count: usize) -> Vec<Replica> {
-    let replicas = format!("--replicas={count}");
-    let namespace = scene.namespace.as_str();
-    scene
-        .kubectl(&["scale", "statefulset/agdb", &replicas, "-n", namespace])
-        .await
-        .ok();
-    let found = all_ready(scene, count).await;
-    each(scene, READY, "each knows all of them", |status| {
-        status["peers"]["desired"] == count && status["peers"]["seen"] == count
-    })
-    .await;
-    found
 }
 
 fn names(replicas: &[Replica]) -> Vec<&str> {

@@ -37,16 +37,11 @@ impl Replica {
                 .and_then(|container| container["restartCount"].as_u64())
                 .unwrap_or_default()
         };
-        let ready = pod["status"]["conditions"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .any(|condition| condition["type"] == "Ready" && condition["status"] == "True");
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         Self {
             name: text(&pod["metadata"]["name"]),
             uid: text(&pod["metadata"]["uid"]),
-            ready,
+            ready: is_ready(pod),
             leaving: pod["metadata"]["deletionTimestamp"].is_string(),
             sidecar_restarts: restarts("initContainerStatuses", "outrigger"),
             workload_restarts: restarts("containerStatuses", "agdb"),
@@ -58,6 +53,26 @@ impl Replica {
     pub(super) fn serves(&self) -> bool {
         self.ready && !self.leaving
     }
+}
+
+/// Whether a pod's condition says so.
+pub(super) fn is_ready(pod: &Value) -> bool {
+    pod["status"]["conditions"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
+}
+
+/// Asks for so many replicas of a StatefulSet.
+pub(super) async fn scale(scene: &Scene, stateful_set: &str, count: usize) {
+    let stateful_set = format!("statefulset/{stateful_set}");
+    let replicas = format!("--replicas={count}");
+    let namespace = scene.namespace.as_str();
+    scene
+        .kubectl(&["scale", &stateful_set, &replicas, "-n", namespace])
+        .await
+        .ok();
 }
 
 /// Puts the example into the test's namespace, which lets nothing in that is not *restricted*, and
@@ -216,4 +231,18 @@ pub(super) async fn each(scene: &Scene, within: Duration, what: &str, so: impl F
         Ok::<(), String>(())
     })
     .await;
+}
+
+/// Scales the example, and waits until all are ready and each knows how many are wanted, and sees them.
+pub(super) async fn scaled(scene: &Scene, count: usize) -> Vec<Replica> {
+    scale(scene, "agdb", count).await;
+    let found = all_ready(scene, count).await;
+    each(
+        scene,
+        READY,
+        "each sidecar knows how many are wanted",
+        |status| status["peers"]["desired"] == count && status["peers"]["seen"] == count,
+    )
+    .await;
+    found
 }
