@@ -243,6 +243,8 @@ pub struct File {
     pub path: PathBuf,
     /// How the template is read.
     pub syntax: Syntax,
+    /// Names of the user's own for `placeholders` and `env`, each a Jinja text; empty for the others.
+    pub values: BTreeMap<String, String>,
     /// As what the result must parse.
     pub format: Format,
     /// The permission bits, such as `0o640`.
@@ -279,7 +281,8 @@ pub enum Syntax {
     Jinja,
     /// Single braces around a name: `{id}`, `{host}`. Everything else stays as it is.
     Placeholders,
-    /// Shell-like: `${POD_NAME}`, `${POD_NAME:-default}`. Nothing is executed.
+    /// Shell-like: `${POD_NAME}`, `${POD_NAME:-default}`, and `$NAME` for the file's own names. Nothing is
+    /// executed.
     Env,
     /// As it stands.
     Verbatim,

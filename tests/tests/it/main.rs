@@ -7,6 +7,7 @@
 )]
 
 mod admin;
+mod adoption;
 mod bad_input;
 mod cluster;
 mod components;

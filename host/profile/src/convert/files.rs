@@ -121,15 +121,17 @@ impl Convert {
                 FileFrom::Plugin
             }
         };
+        let syntax = match file.syntax {
+            Some(raw::Syntax::Jinja) | None => Syntax::Jinja,
+            Some(raw::Syntax::Placeholders) => Syntax::Placeholders,
+            Some(raw::Syntax::Env) => Syntax::Env,
+            Some(raw::Syntax::Verbatim) => Syntax::Verbatim,
+        };
         File {
+            values: self.values(&key("values"), file.values, &from, syntax),
             from,
             path: self.file_path(&key("path"), file.path),
-            syntax: match file.syntax {
-                Some(raw::Syntax::Jinja) | None => Syntax::Jinja,
-                Some(raw::Syntax::Placeholders) => Syntax::Placeholders,
-                Some(raw::Syntax::Env) => Syntax::Env,
-                Some(raw::Syntax::Verbatim) => Syntax::Verbatim,
-            },
+            syntax,
             format: match file.format {
                 Some(raw::Format::Text) | None => Format::Text,
                 Some(raw::Format::Yaml) => Format::Yaml,
@@ -144,6 +146,69 @@ impl Convert {
             }),
             on_change: self.on_change(&key("on-change"), file.on_change),
         }
+    }
+
+    /// The file's own names, where its syntax has names.
+    fn values(
+        &mut self,
+        at: &str,
+        values: Option<BTreeMap<String, String>>,
+        from: &FileFrom,
+        syntax: Syntax,
+    ) -> BTreeMap<String, String> {
+        let Some(values) = values else {
+            return BTreeMap::new();
+        };
+        let dashes = match (from, syntax) {
+            (FileFrom::Plugin, _) => {
+                self.error(
+                    at,
+                    "what the plugin renders is no template",
+                    "remove the key, or name a template",
+                );
+                return BTreeMap::new();
+            }
+            (FileFrom::Template(_), Syntax::Jinja) => {
+                self.error(
+                    at,
+                    "a Jinja template computes its own values",
+                    "write them in the template, such as `{{ self.ordinal }}`; or add `syntax: env` for `${NAME}`, \
+                     `syntax: placeholders` for `{NAME}`",
+                );
+                return BTreeMap::new();
+            }
+            (FileFrom::Template(_), Syntax::Verbatim) => {
+                self.error(
+                    at,
+                    "a file that stays as it stands has no names",
+                    "remove the key; or write `syntax: env` for `${NAME}`, `syntax: placeholders` for `{NAME}`",
+                );
+                return BTreeMap::new();
+            }
+            (FileFrom::Template(_), Syntax::Env) => false,
+            (FileFrom::Template(_), Syntax::Placeholders) => true,
+        };
+        for name in values.keys() {
+            let begins = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+            let goes_on = name
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'_' || dashes && b == b'-');
+            if !begins || !goes_on {
+                let (what, dashes) = if dashes {
+                    ("placeholder", ", dashes")
+                } else {
+                    ("variable", "")
+                };
+                self.error(
+                    path::key(at, name),
+                    format!("`{}` is not a {what}'s name", cut(name)),
+                    format!(
+                        "use letters, digits{dashes} and underscores, with a letter or an underscore at the start"
+                    ),
+                );
+            }
+        }
+        values
     }
 
     /// A template's name is a key of a ConfigMap.

@@ -1,5 +1,7 @@
 //! `spec.files`.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -20,6 +22,9 @@ pub(crate) struct File {
     /// How the template is read.
     #[schemars(extend("default" = "jinja"))]
     pub syntax: Option<Syntax>,
+    /// Names of your own for `placeholders` and `env`, each a Jinja template: `{{ self.ordinal }}`. They go
+    /// before those that are there anyway.
+    pub values: Option<BTreeMap<String, String>>,
     /// As what the result must parse before it is put in place.
     #[schemars(extend("default" = "text"))]
     pub format: Option<Format>,
@@ -48,7 +53,7 @@ pub(crate) enum Syntax {
     Jinja,
     /// Braces around a name: `{id}`, `{host}`.
     Placeholders,
-    /// `${POD_NAME}`, `${POD_NAME:-default}`.
+    /// `${POD_NAME}`, `${POD_NAME:-default}`; the names of `values` without braces too: `$NAME`.
     Env,
     /// As it stands.
     Verbatim,

@@ -1,17 +1,20 @@
 //! Single braces around a name: `{ordinal}`. What is in braces and is no name stays as it is, so JSON
-//! and the like need no care; `{{name}}` writes `{name}`.
+//! and the like need no care; `{{name}}` writes `{name}`. Names of the file's own go before the ones here.
 
 use std::collections::BTreeMap;
 
 use outrigger_peers::PeerSet;
 use outrigger_profile::{Finding, did_you_mean};
 
-/// The values of the placeholders for this replica; one that has no value yet is none.
-pub(super) fn values(set: &PeerSet) -> BTreeMap<&'static str, Option<String>> {
+/// The values of the placeholders for this replica, and the file's own; one that has no value yet is none.
+pub(super) fn values<'a>(
+    set: &PeerSet,
+    own_names: &'a BTreeMap<String, String>,
+) -> BTreeMap<&'a str, Option<String>> {
     let own = set.own();
     let identity = &set.identity;
     let ip = identity.ip.or_else(|| own.addresses.first().copied());
-    BTreeMap::from([
+    let mut values = BTreeMap::from([
         ("id", Some(own.ordinal.to_string())),
         ("ordinal", Some(own.ordinal.to_string())),
         ("host", Some(own.host.clone())),
@@ -20,7 +23,11 @@ pub(super) fn values(set: &PeerSet) -> BTreeMap<&'static str, Option<String>> {
         ("service", Some(identity.service.clone())),
         ("ip", ip.map(|ip| ip.to_string())),
         ("replicas", Some(set.desired.to_string())),
-    ])
+    ]);
+    for (name, value) in own_names {
+        values.insert(name, Some(value.clone()));
+    }
+    values
 }
 
 /// Renders a text.
@@ -29,7 +36,7 @@ pub(super) fn values(set: &PeerSet) -> BTreeMap<&'static str, Option<String>> {
 /// Every placeholder that has no value, with its line.
 pub(super) fn render(
     text: &str,
-    values: &BTreeMap<&'static str, Option<String>>,
+    values: &BTreeMap<&str, Option<String>>,
 ) -> Result<String, Vec<Finding>> {
     let mut out = String::with_capacity(text.len());
     let mut findings = Vec::new();
@@ -80,7 +87,7 @@ fn name<'a>(text: &'a str, end: &str) -> Option<&'a str> {
     (is_name && after.starts_with(end)).then_some(name)
 }
 
-fn unknown(name: &str, values: &BTreeMap<&'static str, Option<String>>) -> Finding {
+fn unknown(name: &str, values: &BTreeMap<&str, Option<String>>) -> Finding {
     let near = if let Some(near) = did_you_mean(name, values.keys().copied()) {
         format!("you may mean `{{{near}}}`")
     } else {

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use outrigger_profile::document::path;
 use outrigger_profile::{EnvValue, File, FileFrom, Finding, OnChange, Owner, Profile, Syntax};
 
 use super::context::Context;
@@ -75,7 +76,7 @@ pub fn render(
         let place = format!("spec.files[{index}]");
         let content = match &file.from {
             FileFrom::Template(name) => {
-                text(file.syntax, name, templates, context, &jinja).map(String::into_bytes)
+                text(&place, file, name, templates, context, &jinja).map(String::into_bytes)
             }
             FileFrom::Plugin => plugin_file(&file.path, from_plugin),
         };
@@ -111,9 +112,10 @@ pub fn render(
     }
 }
 
-/// One template, in whatever syntax.
+/// One template, in whatever syntax, of the file that stands in the profile at `at`.
 fn text(
-    syntax: Syntax,
+    at: &str,
+    file: &File,
     name: &str,
     templates: &BTreeMap<String, String>,
     context: &Context,
@@ -125,10 +127,13 @@ fn text(
                 .hint("add it beside the profile: to its ConfigMap or folder"),
         ]);
     };
-    let rendered = match syntax {
+    let own = document_texts(&path::key(at, "values"), file.values.iter(), jinja)?;
+    let rendered = match file.syntax {
         Syntax::Jinja => jinja.file(name),
-        Syntax::Placeholders => placeholders::render(source, &placeholders::values(&context.peers)),
-        Syntax::Env => shell::render(source, &context.env),
+        Syntax::Placeholders => {
+            placeholders::render(source, &placeholders::values(&context.peers, &own))
+        }
+        Syntax::Env => shell::render(source, &own, &context.env),
         Syntax::Verbatim => Ok(source.clone()),
     };
     rendered.map_err(|findings| {
@@ -185,16 +190,27 @@ fn variables(
     if variables.is_empty() {
         return Ok(None);
     }
+    let templates = variables
+        .iter()
+        .map(|(name, value)| (name, &value.template));
+    env_file::write(&document_texts("spec.env", templates, jinja)?).map(Some)
+}
+
+/// The results of templates that stand in the profile itself, in a mapping at `at`.
+fn document_texts<'a>(
+    at: &str,
+    templates: impl Iterator<Item = (&'a String, &'a String)>,
+    jinja: &Jinja<'_>,
+) -> Result<BTreeMap<String, String>, Vec<Finding>> {
     let mut values = BTreeMap::new();
     let mut findings = Vec::new();
-    for (name, value) in variables {
-        let place = format!("spec.env.{name}");
-        match jinja.text(&place, &value.template) {
+    for (name, template) in templates {
+        let place = path::key(at, name);
+        match jinja.text(&place, template) {
             Ok(text) => {
                 values.insert(name.clone(), text);
             }
             Err(mut finding) => {
-                // A variable's template stands in the profile, not in a file of its own.
                 if finding.file == place {
                     crate::reload::read::DOCUMENT.clone_into(&mut finding.file);
                     finding.line = 0;
@@ -205,7 +221,7 @@ fn variables(
         }
     }
     if findings.is_empty() {
-        env_file::write(&values).map(Some)
+        Ok(values)
     } else {
         Err(findings)
     }

@@ -1,14 +1,22 @@
 //! Shell-like variables: `${NAME}`, `${NAME:-default}`, `$$`. Nothing is executed.
+//!
+//! Names of the file's own go before the environment, and are known without braces too, as `envsubst`
+//! knows those that it is told. Any other `$NAME` stays: it may be a password's.
 
 use std::collections::BTreeMap;
 
 use outrigger_profile::{Finding, did_you_mean};
 
-/// Renders a text. A `$` before anything but `$` and `{` stays as it is.
+/// Renders a text. A `$` before anything but `$`, `{` and a name of the file's `own` stays as it is.
 ///
 /// # Errors
 /// Every variable that is not set and every `${` that is not understood, with its line.
-pub(super) fn render(text: &str, env: &BTreeMap<String, String>) -> Result<String, Vec<Finding>> {
+pub(super) fn render(
+    text: &str,
+    own: &BTreeMap<String, String>,
+    env: &BTreeMap<String, String>,
+) -> Result<String, Vec<Finding>> {
+    let known = Known { own, env };
     let mut out = String::with_capacity(text.len());
     let mut findings = Vec::new();
     let mut line = 1;
@@ -31,11 +39,14 @@ pub(super) fn render(text: &str, env: &BTreeMap<String, String>) -> Result<Strin
                 break;
             };
             let (expression, after) = (&inner[..end], &inner[end + 1..]);
-            match value(expression, env) {
+            match known.value(expression) {
                 Ok(value) => out.push_str(value),
                 Err(finding) => findings.push(finding.at_line(line)),
             }
             line += newlines(expression);
+            rest = after;
+        } else if let Some((value, after)) = known.own_without_braces(rest) {
+            out.push_str(value);
             rest = after;
         } else {
             out.push('$');
@@ -53,33 +64,61 @@ fn newlines(text: &str) -> usize {
     text.bytes().filter(|byte| *byte == b'\n').count()
 }
 
-/// What stands for `NAME` or `NAME:-default`. As in a shell, `:-` counts for an empty variable too.
-fn value<'a>(expression: &'a str, env: &'a BTreeMap<String, String>) -> Result<&'a str, Finding> {
-    let (name, default) = match expression.split_once(":-") {
-        Some((name, default)) => (name, Some(default)),
-        None => (expression, None),
-    };
-    let is_name = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    if !is_name {
-        return Err(
-            Finding::error("", format!("`${{{expression}}}` is not understood")).hint(format!(
-                "there are `${{NAME}}` and `${{NAME:-default}}`; write `$${{{expression}}}` for the text itself"
-            )),
-        );
+fn is_in_names(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_'
+}
+
+/// The variables that there are.
+struct Known<'a> {
+    /// The file's own.
+    own: &'a BTreeMap<String, String>,
+    /// The sidecar's.
+    env: &'a BTreeMap<String, String>,
+}
+
+impl<'a> Known<'a> {
+    fn get(&self, name: &str) -> Option<&'a str> {
+        let value = self.own.get(name).or_else(|| self.env.get(name));
+        value.map(String::as_str)
     }
-    match (env.get(name), default) {
-        (Some(value), Some(default)) if value.is_empty() => Ok(default),
-        (Some(value), _) => Ok(value),
-        (None, Some(default)) => Ok(default),
-        (None, None) => {
-            let hint = match did_you_mean(name, env.keys().map(String::as_str)) {
-                Some(near) => format!("did you mean `${{{near}}}`?"),
-                None => format!("set it for the sidecar, or write `${{{name}:-default}}`"),
-            };
-            Err(Finding::error("", format!("the variable `{name}` is not set")).hint(hint))
+
+    /// The value of a name of the file's own at the start of a text, and what follows the name.
+    fn own_without_braces<'t>(&self, text: &'t str) -> Option<(&'a str, &'t str)> {
+        let (name, after) = text.split_at(text.find(|c| !is_in_names(c)).unwrap_or(text.len()));
+        Some((self.own.get(name)?, after))
+    }
+
+    /// What stands for `NAME` or `NAME:-default`. As in a shell, `:-` counts for an empty variable too.
+    fn value<'t>(&self, expression: &'t str) -> Result<&'t str, Finding>
+    where
+        'a: 't,
+    {
+        let (name, default) = match expression.split_once(":-") {
+            Some((name, default)) => (name, Some(default)),
+            None => (expression, None),
+        };
+        let is_name = name.starts_with(|c: char| is_in_names(c) && !c.is_ascii_digit())
+            && name.chars().all(is_in_names);
+        if !is_name {
+            return Err(
+                Finding::error("", format!("`${{{expression}}}` is not understood")).hint(format!(
+                    "there are `${{NAME}}` and `${{NAME:-default}}`; write `$${{{expression}}}` for the text itself"
+                )),
+            );
+        }
+        match (self.get(name), default) {
+            (Some("") | None, Some(default)) => Ok(default),
+            (Some(value), _) => Ok(value),
+            (None, None) => {
+                let names = self.own.keys().chain(self.env.keys());
+                let hint = match did_you_mean(name, names.map(String::as_str)) {
+                    Some(near) => format!("did you mean `${{{near}}}`?"),
+                    None => format!(
+                        "give it a value in the file's `values`, or write `${{{name}:-default}}`"
+                    ),
+                };
+                Err(Finding::error("", format!("the variable `{name}` is not set")).hint(hint))
+            }
         }
     }
 }
@@ -97,12 +136,61 @@ mod tests {
         ])
     }
 
+    fn render(text: &str, env: &BTreeMap<String, String>) -> Result<String, Vec<Finding>> {
+        super::render(text, &BTreeMap::new(), env)
+    }
+
     #[test]
     fn variables_defaults_and_doubled_dollars() {
         let text = "${POD_NAME} ${ZONE:-a b} ${EMPTY:-x}${EMPTY} $$HOME $HOME $(date) $${X} 5$";
         assert_eq!(
             render(text, &env()).unwrap(),
             "db-1 a b x $HOME $HOME $(date) ${X} 5$"
+        );
+    }
+
+    #[test]
+    fn a_files_own_names_go_before_the_environment_and_need_no_braces() {
+        let own = BTreeMap::from([
+            ("AGDB_REPLICA_INDEX".to_owned(), "2".to_owned()),
+            ("POD_NAME".to_owned(), "mine".to_owned()),
+            ("NONE".to_owned(), String::new()),
+        ]);
+        let cases = [
+            (
+                "http://agdb-${AGDB_REPLICA_INDEX}.agdb:3000",
+                "http://agdb-2.agdb:3000",
+            ),
+            (
+                "http://agdb-$AGDB_REPLICA_INDEX.agdb:3000",
+                "http://agdb-2.agdb:3000",
+            ),
+            (
+                "${POD_NAME} $POD_NAME ${EMPTY:-x} ${NONE:-y}$NONE|",
+                "mine mine x y|",
+            ),
+            // Another name, the text itself, and names that only the environment has.
+            (
+                "$AGDB_REPLICA_INDEXES $$AGDB_REPLICA_INDEX $EMPTY",
+                "$AGDB_REPLICA_INDEXES $AGDB_REPLICA_INDEX $EMPTY",
+            ),
+            // A bare word is no variable.
+            (
+                "agdb-AGDB_REPLICA_INDEX p$$ 5$ $é",
+                "agdb-AGDB_REPLICA_INDEX p$ 5$ $é",
+            ),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(
+                super::render(text, &own, &env()).unwrap(),
+                expected,
+                "{text}"
+            );
+        }
+        let findings = super::render("${AGDB_REPLICA_INDX}", &own, &env()).unwrap_err();
+        assert_eq!(
+            findings[0].hint.as_deref(),
+            Some("did you mean `${AGDB_REPLICA_INDEX}`?")
         );
     }
 
@@ -114,7 +202,7 @@ mod tests {
             told,
             [
                 "error: line 1: the variable `POD_NAM` is not set\n  hint: did you mean `${POD_NAME}`?",
-                "error: line 2: the variable `ZONE` is not set\n  hint: set it for the sidecar, or write `${ZONE:-default}`",
+                "error: line 2: the variable `ZONE` is not set\n  hint: give it a value in the file's `values`, or write `${ZONE:-default}`",
                 "error: line 3: `${a.b}` is not understood\n  hint: there are `${NAME}` and `${NAME:-default}`; write `$${a.b}` for the text itself",
                 "error: line 4: `${` is not closed\n  hint: write `$${` for the text itself",
             ]

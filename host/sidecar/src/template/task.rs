@@ -56,7 +56,11 @@ fn unlearnt(related: &RelatedSets, loaded: &Loaded) -> Option<String> {
     let templates = loaded.templates.iter();
     let templates = templates.filter(|(name, _)| *name != DOCUMENT);
     let variables = profile.env.values().map(|value| &value.template);
-    let mut texts = templates.map(|(_, text)| text).chain(variables);
+    let values = profile.files.iter().flat_map(|file| file.values.values());
+    let mut texts = templates
+        .map(|(_, text)| text)
+        .chain(variables)
+        .chain(values);
     if profile.related.is_empty() || !texts.any(|text| text.contains("related")) {
         return None;
     }

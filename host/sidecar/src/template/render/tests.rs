@@ -76,6 +76,7 @@ fn file(name: &str, syntax: Syntax, format: Format) -> File {
         from: FileFrom::Template(name.to_owned()),
         path: PathBuf::from("/etc/db").join(name),
         syntax,
+        values: BTreeMap::new(),
         format,
         mode: 0o640,
         owner: None,
@@ -352,6 +353,64 @@ fn one_set_holds_every_syntax_the_plugins_files_and_the_variables() {
     );
     let other = render(&profile, &templates, &context(), &artifacts).unwrap();
     assert_eq!(set.digest(), other.digest());
+}
+
+#[test]
+fn a_files_own_names_are_rendered_for_this_replica_and_go_before_the_others() {
+    let mut shell = file("shell", Syntax::Env, Format::Text);
+    shell.values = texts(&[
+        ("AGDB_REPLICA_INDEX", "{{ self.ordinal }}"),
+        ("ZONE", "{{ settings['lag-limit'] }}"),
+    ]);
+    let mut braces = file("braces", Syntax::Placeholders, Format::Text);
+    braces.values = texts(&[
+        ("my-index", "{{ self.index }}"),
+        ("id", "x{{ plugin.seed }}"),
+    ]);
+    let profile = profile(vec![shell, braces], &[]);
+    let templates = texts(&[
+        (
+            "shell",
+            "db-${AGDB_REPLICA_INDEX} db-$AGDB_REPLICA_INDEX ${ZONE}",
+        ),
+        ("braces", "{my-index} of {replicas}: {id}"),
+    ]);
+    let set = render(&profile, &templates, &context(), &BTreeMap::new()).unwrap();
+    let contents: Vec<&[u8]> = set.files.iter().map(|f| f.content.as_slice()).collect();
+    assert_eq!(contents, [&b"db-6 db-6 100"[..], b"1 of 3: xdb-5"]);
+}
+
+#[test]
+fn what_is_wrong_with_a_files_own_names_is_told_at_their_place_in_the_profile() {
+    let mut shell = file("shell", Syntax::Env, Format::Text);
+    shell.values = texts(&[("A", "{{ self.ordnal }}"), ("B", "ok"), ("C", "{{ ")]);
+    let mut braces = file("braces", Syntax::Placeholders, Format::Text);
+    braces.values = texts(&[("mine", "{{ secrets.admin.raw }}")]);
+    let profile = profile(vec![shell, braces], &[]);
+    let templates = texts(&[("shell", "${A}"), ("braces", "{mine}{mien}")]);
+    let findings = render(&profile, &templates, &context(), &BTreeMap::new()).unwrap_err();
+    let told: Vec<String> = findings.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        told,
+        [
+            "error: outrigger.yaml: spec.files[0].values.A: `self.ordnal` has no value\n  hint: did you mean `self.ordinal`?",
+            "error: outrigger.yaml: spec.files[0].values.C: syntax error: unexpected end of input, expected expression",
+            "error: outrigger.yaml: spec.files[1].values.mine: `secrets.admin.raw` has no value\n  hint: its value is not UTF-8 text",
+        ]
+    );
+}
+
+#[test]
+fn a_bare_word_of_a_users_own_file_is_filled_in_by_a_template_around_it() {
+    let around = "{% filter replace('AGDB_REPLICA_INDEX', self.ordinal) %}{% include 'mine' %}{% endfilter %}";
+    let result = jinja_with(
+        around,
+        &[(
+            "mine",
+            "address: http://agdb-AGDB_REPLICA_INDEX.agdb:3000\n",
+        )],
+    );
+    assert_eq!(result.unwrap(), "address: http://agdb-6.agdb:3000\n");
 }
 
 #[test]

@@ -75,6 +75,26 @@ async fn files_wait_for_related_replicas_and_follow_them() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_file_waits_for_related_replicas_that_only_its_own_names_use() {
+    let pod = listing("${SERVERS}\n");
+    pod.loaded.send_modify(|loaded| {
+        let file = &mut Arc::make_mut(&mut Arc::make_mut(loaded).profile).files[0];
+        file.syntax = outrigger_profile::Syntax::Env;
+        let value = LIST.trim_end().to_owned();
+        file.values.insert("SERVERS".to_owned(), value);
+    });
+    let mut running = pod.run();
+    let names_them = |state: &Arc<FilesState>| matches!(&state.gate, Gate::Waiting(why) if why.contains("`related.servers`"));
+    let held = running.state.wait_for(names_them);
+    let held = tokio::time::timeout(Duration::from_mins(1), held).await;
+    drop(held.expect("it waits for the servers").unwrap());
+    assert_eq!(running.state.borrow().refused, 0);
+    pod.servers(3);
+    running.until_set(1).await;
+    assert_eq!(pod.file(), hosts(3));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_file_without_related_replicas_waits_for_none() {
     let pod = listing("{{ replicas | length }}\n");
     let mut running = pod.run();
