@@ -191,7 +191,7 @@ pub struct Discovery {
     pub port: Option<String>,
     /// The source.
     pub source: DiscoverySource,
-    /// How long a change must stand before it is acted on.
+    /// How long a change must stand before it is acted on; what changes meanwhile is acted on with it.
     pub settle: Duration,
     /// How often DNS is asked.
     pub interval: Duration,

@@ -125,7 +125,7 @@ pub(crate) struct Discovery {
     pub source: Option<DiscoverySource>,
     /// The replicas' DNS names or addresses in ordinal order, for `source: fixed`.
     pub peers: Option<Vec<String>>,
-    /// How long a change must stand before it is acted on.
+    /// How long a change must stand before it is acted on; what changes meanwhile is acted on with it.
     #[schemars(extend("default" = show_span(defaults::SETTLE)))]
     pub settle: Option<Span>,
     /// How often DNS is asked.

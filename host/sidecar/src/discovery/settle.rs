@@ -1,7 +1,8 @@
 //! Holds a change back until it has stood for a while, so that flapping replicas move nothing.
 //!
-//! Pure: observations and instants in, snapshots out. Each replica settles for itself: one that flaps
-//! without end never delays the news of another.
+//! Pure: observations and instants in, snapshots out. What changes while another change settles is waited
+//! for, so that both are one piece of news and the workload is told once. What changes after that settles by
+//! itself: no change waits for longer than twice its time, however much another replica flaps.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -72,14 +73,18 @@ impl Settle {
         self.release(now, self.hold)
     }
 
-    /// When [`Settle::tick`] should be called.
+    /// When [`Settle::tick`] should be called: once everything has stood that began while the first change
+    /// settled.
     pub(crate) fn due(&self) -> Option<Instant> {
-        self.replicas
-            .values()
-            .map(|held| held.since)
-            .chain(self.desired.iter().map(|held| held.since))
-            .min()
-            .map(|since| since + self.hold)
+        let settled = self.since().min()? + self.hold;
+        let joined = self.since().filter(|since| *since < settled);
+        joined.max().map(|last| last + self.hold)
+    }
+
+    /// Since when each change stands.
+    fn since(&self) -> impl Iterator<Item = Instant> + '_ {
+        let replicas = self.replicas.values().map(|held| held.since);
+        replicas.chain(self.desired.iter().map(|held| held.since))
     }
 
     fn track(&mut self, observed: &PeerSet, now: Instant) {
@@ -113,13 +118,15 @@ impl Settle {
     }
 
     fn release(&mut self, now: Instant, hold: Duration) -> Option<PeerSet> {
+        // Without a hold nobody waits for anybody.
+        let settled = hold.is_zero() || self.due().is_some_and(|due| due <= now);
         let latest = self.latest.as_ref()?;
         let mut next = self.standing.clone();
         next.identity = latest.identity.clone();
         next.start = latest.start;
         next.source = latest.source;
         next.stale.clone_from(&latest.stale);
-        let is_due = |since: Instant| now.saturating_duration_since(since) >= hold;
+        let is_due = |since: Instant| settled && now.saturating_duration_since(since) >= hold;
         self.replicas.retain(|ordinal, held| {
             if !is_due(held.since) {
                 return true;
@@ -252,6 +259,38 @@ mod tests {
         let passed = settle.tick(ms(t, 510)).unwrap();
         assert_eq!((passed.desired, passed.seen()), (3, 3));
         assert_eq!(settle.tick(ms(t, 900)), None);
+    }
+
+    #[test]
+    fn what_changes_while_another_change_settles_passes_with_it() {
+        let t = Instant::now();
+        let mut settle = Settle::new(expected(3), HOLD);
+        settle.offer(with(3, &[0, 1, 2]), t).unwrap();
+        settle.offer(with(5, &[0, 1, 2]), ms(t, 100));
+        settle.offer(with(5, &[0, 1, 2, 4]), ms(t, 280));
+        settle.offer(with(5, &[0, 1, 2, 3, 4]), ms(t, 300));
+        assert_eq!(settle.due(), Some(ms(t, 800)));
+        assert_eq!(settle.tick(ms(t, 799)), None);
+        let passed = settle.tick(ms(t, 800)).unwrap();
+        assert_eq!((passed.revision, passed.desired, passed.seen()), (2, 5, 5));
+        assert_eq!(settle.due(), None);
+    }
+
+    #[test]
+    fn no_change_waits_for_longer_than_twice_its_time() {
+        let t = Instant::now();
+        let mut settle = Settle::new(expected(3), HOLD);
+        settle.offer(with(3, &[0, 1, 2]), t).unwrap();
+        settle.offer(with(3, &[0, 2]), ms(t, 100));
+        // Another one flaps, and goes at the last moment at which it is waited for.
+        assert_eq!(settle.offer(with(3, &[0]), ms(t, 300)), None);
+        assert_eq!(settle.offer(with(3, &[0, 2]), ms(t, 500)), None);
+        assert_eq!(settle.offer(with(3, &[0]), ms(t, 599)), None);
+        assert_eq!(settle.due(), Some(ms(t, 1099)));
+        assert_eq!(settle.offer(with(3, &[0]), ms(t, 1098)), None);
+        let passed = settle.offer(with(3, &[0, 2]), ms(t, 1098)).unwrap();
+        assert_eq!(passed.replicas[&Ordinal(1)].phase, Phase::Unknown);
+        assert_eq!(passed.replicas[&Ordinal(2)].phase, Phase::Ready);
     }
 
     #[test]
