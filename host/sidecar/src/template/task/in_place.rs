@@ -173,7 +173,7 @@ impl RenderTask {
             let message = if self.state.borrow().set.is_some() {
                 "a render is refused, the set before it stands"
             } else {
-                "a render is refused, and there is no set yet"
+                "a render is refused, and no set stands before it: the workload is held until this is mended"
             };
             let texts: Vec<Value> = findings
                 .iter()
@@ -216,7 +216,10 @@ impl RenderTask {
         let gate = match (set, refusal) {
             (None, Some(refusal)) => {
                 let first = refusal.findings.0.first();
-                Gate::Waiting(first.map_or_else(String::new, ToString::to_string))
+                let why = first.map_or_else(String::new, ToString::to_string);
+                Gate::Waiting(format!(
+                    "the workload is held until its files are mended: {why}"
+                ))
             }
             (None, None) => Gate::Waiting("nothing has been rendered yet".to_owned()),
             (Some(_), _) if *self.inputs.started.borrow() => Gate::Ready,

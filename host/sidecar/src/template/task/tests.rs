@@ -358,6 +358,27 @@ async fn a_broken_template_is_refused_and_the_old_set_stands() {
 }
 
 #[tokio::test]
+async fn a_replica_without_a_set_says_what_holds_it_and_starts_once_that_is_mended() {
+    let pod = pod("keep-last");
+    pod.loaded
+        .send_replace(loaded("{{ self.ordnal }}", "keep-last", 2));
+    let mut running = pod.run();
+    let held = |state: &Arc<FilesState>| {
+        let told = "the workload is held until its files are mended: error: ";
+        matches!(&state.gate, Gate::Waiting(why) if why.starts_with(told))
+    };
+    running.until(held).await;
+    let told = pod.timeline.since(0).last().unwrap().message.clone();
+    assert_eq!(
+        told,
+        "a render is refused, and no set stands before it: the workload is held until this is mended"
+    );
+    pod.loaded.send_replace(loaded(TEMPLATE, "keep-last", 3));
+    running.until(|state| state.gate.is_ready()).await;
+    running.end().await;
+}
+
+#[tokio::test]
 async fn what_the_plugin_objects_to_is_never_put_in_place() {
     let pod = pod("ignore");
     pod.plugin.objects.store(true, Ordering::SeqCst);
