@@ -32,11 +32,20 @@ enum Place {
     Unix(PathBuf),
 }
 
+/// What a request carries.
+#[derive(Debug)]
+struct Body {
+    kind: &'static str,
+    bytes: Bytes,
+}
+
 /// What a server answered.
 #[derive(Debug, Clone)]
 pub struct Answer {
     /// The HTTP status.
     pub status: u16,
+    /// Where a redirect leads, as it came.
+    pub location: Option<String>,
     /// The body as it came.
     pub body: Bytes,
 }
@@ -104,12 +113,25 @@ impl Http {
 
     /// POST with a JSON body.
     pub async fn post(&self, path: &str, body: &Value) -> Result<Answer, HttpError> {
+        let body = Body {
+            kind: "application/json",
+            bytes: Bytes::from(body.to_string()),
+        };
         self.send(Method::POST, path, Some(body)).await
     }
 
     /// POST without a body.
     pub async fn post_empty(&self, path: &str) -> Result<Answer, HttpError> {
         self.send(Method::POST, path, None).await
+    }
+
+    /// PUT with any content.
+    pub async fn put(&self, path: &str, content: &str) -> Result<Answer, HttpError> {
+        let body = Body {
+            kind: "application/octet-stream",
+            bytes: Bytes::copy_from_slice(content.as_bytes()),
+        };
+        self.send(Method::PUT, path, Some(body)).await
     }
 
     /// DELETE.
@@ -121,7 +143,7 @@ impl Http {
         &self,
         method: Method,
         path: &str,
-        body: Option<&Value>,
+        body: Option<Body>,
     ) -> Result<Answer, HttpError> {
         let line = format!("{method} {path} of {}", self.place);
         let failed = |error: &dyn fmt::Display| HttpError(format!("{line}: {error}"));
@@ -148,7 +170,8 @@ impl Http {
                 }
             }
         };
-        timeout(self.timeout, exchange)
+        // On the heap: tests hold many of these in one future.
+        timeout(self.timeout, Box::pin(exchange))
             .await
             .unwrap_or_else(|_| Err(failed(&format_args!("no answer within {:?}", self.timeout))))
     }
@@ -157,7 +180,7 @@ impl Http {
         &self,
         method: Method,
         path: &str,
-        body: Option<&Value>,
+        body: Option<Body>,
     ) -> hyper::http::Result<Request<Full<Bytes>>> {
         let host = match &self.place {
             Place::Tcp(address) => address.as_str(),
@@ -170,12 +193,17 @@ impl Http {
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {token}"));
         }
-        if body.is_some() {
-            request = request.header("content-type", "application/json");
+        if let Some(body) = &body {
+            request = request.header("content-type", body.kind);
         }
-        request.body(Full::new(
-            body.map_or_else(Bytes::new, |body| Bytes::from(body.to_string())),
-        ))
+        request.body(Full::new(body.map_or_else(Bytes::new, |body| body.bytes)))
+    }
+}
+
+impl fmt::Display for Http {
+    /// Where the server is: `HOST:PORT` or the socket's path.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.place.fmt(f)
     }
 }
 
@@ -198,11 +226,17 @@ async fn exchange(
     let answer = async {
         let response = sender.send_request(request).await?;
         let status = response.status().as_u16();
+        let location = response.headers().get("location");
+        let location = location.and_then(|value| value.to_str().ok().map(str::to_owned));
         let body = Limited::new(response.into_body(), MAX_BODY_BYTES)
             .collect()
             .await?
             .to_bytes();
-        Ok(Answer { status, body })
+        Ok(Answer {
+            status,
+            location,
+            body,
+        })
     };
     tokio::pin!(answer);
     tokio::select! {

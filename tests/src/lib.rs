@@ -11,6 +11,7 @@
 //!   demands that one holds for a while.
 //! - [`Example`] is a copy of an example's folder that a test may edit.
 //! - [`Agdb`] is a client of one agdb server.
+//! - [`pods`], [`port`], [`series`], [`told`] and the like ask a running `up`.
 //! - [`Http`] speaks to a TCP address or a Unix socket.
 
 #![expect(
@@ -25,6 +26,7 @@ mod eventually;
 mod example;
 mod http;
 mod programs;
+mod replicas;
 mod sidecar;
 mod up;
 
@@ -33,5 +35,9 @@ pub use eventually::{eventually, throughout};
 pub use example::Example;
 pub use http::{Answer, Http, HttpError};
 pub use programs::{agdb_server, outrigger, stand_in};
+pub use replicas::{
+    Pod, all_ready, exposition, get, lines, pods, port, probe, series, sidecar, timeline, told,
+    wrote,
+};
 pub use sidecar::{RunningSidecar, SidecarPod};
 pub use up::{Output, Up, run};

@@ -182,12 +182,18 @@ impl Up {
     /// When there is none yet; the message lists those that there are.
     #[track_caller]
     pub fn sidecar(&self, pod: &str) -> Http {
-        let sockets = self.sidecar_sockets();
-        let is_of_pod = |path: &&PathBuf| path.components().any(|part| part.as_os_str() == pod);
-        let Some(path) = sockets.iter().find(is_of_pod) else {
+        let Some(sidecar) = self.started_sidecar(pod) else {
+            let sockets = self.sidecar_sockets();
             panic!("{pod} has no sidecar's socket; there are {sockets:?}")
         };
-        Http::unix(path)
+        sidecar
+    }
+
+    /// The same; none while it has not started.
+    pub fn started_sidecar(&self, pod: &str) -> Option<Http> {
+        let sockets = self.sidecar_sockets();
+        let is_of_pod = |path: &&PathBuf| path.components().any(|part| part.as_os_str() == pod);
+        sockets.iter().find(is_of_pod).map(Http::unix)
     }
 
     /// The names of all programs that it runs now, at whatever depth; its own is the first.

@@ -86,7 +86,8 @@ impl Program {
     }
 }
 
-fn home() -> Result<PathBuf, Failure> {
+/// The folder of the user's caches.
+pub(crate) fn home() -> Result<PathBuf, Failure> {
     let path = |name| {
         std::env::var_os(name)
             .filter(|value| !value.is_empty())

@@ -18,7 +18,7 @@ pub(crate) struct Tool {
     version: Option<(&'static [&'static str], (u32, u32))>,
 }
 
-/// Compiles the reader of expositions.
+/// Compiles the reader of expositions, and workloads.
 pub(crate) const GO: Tool = Tool {
     name: "go",
     packages: &[],

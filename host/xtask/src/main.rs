@@ -8,6 +8,7 @@ mod ci;
 mod cluster;
 mod command;
 mod demo;
+mod go_program;
 mod image;
 mod install;
 mod machine;
@@ -29,8 +30,8 @@ Usage: cargo xtask <COMMAND>
 Commands:
   demo [-- ARGS…]     Build outrigger and run `outrigger up examples/agdb ARGS…`
   test [ARGS…]        Run all tests that need neither root nor Kubernetes: `cargo test --workspace ARGS…`
-  outside             Have what is served read by programs that are not ours: Prometheus's parser
-                      (needs Go) and a browser (needs Node; root gets Chromium by apt)
+  outside             What needs more than Rust: what is served, read by Prometheus's parser (needs Go)
+                      and a browser (needs Node; root gets Chromium by apt); NATS and AIStore (need Go)
   tidy                Check the rules of the code base: who may use whom, and how files look
   bench [--smoke]     Run the benchmarks; with --smoke only see that each of them runs
   cluster [--node] [TEST…]

@@ -1,9 +1,10 @@
-//! `cargo xtask outside`: what the sidecar serves, read by programs that are not ours. Prometheus's own
-//! parser reads the metrics, a browser opens the page; both beside real agdb servers.
+//! `cargo xtask outside`: what needs more than Rust. Prometheus's own parser reads the metrics and a browser
+//! opens the page, both beside real agdb servers; workloads that Go builds run under `up`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::go_program::{self, AISNODE, GoProgram, NATS_SERVER, fetched};
 use crate::machine::{self, Missing};
 use crate::running::{Example, Scratch};
 use crate::{Failure, Outcome, cache, command, progress, workspace};
@@ -23,6 +24,14 @@ const CHECKS: &[Check] = &[
     Check {
         name: "page",
         run: page,
+    },
+    Check {
+        name: "nats",
+        run: |_| workload(NATS_SERVER, "nats"),
+    },
+    Check {
+        name: "aistore",
+        run: |_| workload(AISNODE, "aistore"),
     },
 ];
 
@@ -80,7 +89,7 @@ fn promparse() -> Result<Result<PathBuf, Missing>, Failure> {
         ]);
         go
     };
-    if let Some(missing) = fetched(&mut go(&["mod", "download"]), &["checksum", "go.sum"])? {
+    if let Some(missing) = fetched(&mut go(&["mod", "download"]), go_program::MISMATCH)? {
         return Ok(Err(missing));
     }
     let program = folder()?.join("promparse");
@@ -118,6 +127,17 @@ fn page(example: &Example) -> Result<Outcome, Failure> {
     Ok(Outcome::Green)
 }
 
+/// A module of the process tests that `cargo test` runs only when they are named.
+fn workload(program: GoProgram, module: &str) -> Result<Outcome, Failure> {
+    if let Err(missing) = program.ensure()? {
+        return Ok(Outcome::Skipped(missing));
+    }
+    // With the features of the whole workspace, as the other tests are built: nothing is built twice.
+    let test = ["test", "--workspace", "--test", "outside", "--"];
+    command::run(command::cargo().args(test).arg(format!("{module}::")))?;
+    Ok(Outcome::Green)
+}
+
 /// The script beside its dependencies, which are installed outside of the checkout.
 fn script(npm: &Path) -> Result<Result<PathBuf, Missing>, Failure> {
     let source = workspace::root().join("tests/outside/page");
@@ -140,19 +160,6 @@ fn script(npm: &Path) -> Result<Result<PathBuf, Missing>, Failure> {
         copy(&lock, &installed)?;
     }
     Ok(Ok(target.join("check.mjs")))
-}
-
-/// Fetches dependencies. That they cannot be had is a reason to skip; that they are not what the
-/// lock file says, which one of the words tells, is a failure.
-fn fetched(fetch: &mut std::process::Command, wrong: &[&str]) -> Result<Option<Missing>, Failure> {
-    match command::read(fetch) {
-        Ok(_) => Ok(None),
-        Err(failure) if wrong.iter().any(|word| failure.message.contains(word)) => Err(failure),
-        Err(failure) => {
-            progress::say(&failure.message);
-            Ok(Some(machine::first_line(&failure)))
-        }
-    }
 }
 
 /// What the checks build and leave: below the target folder.
@@ -178,19 +185,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_cannot_be_fetched_is_skipped_and_what_is_not_as_locked_fails() {
-        let told = |text: &str| {
-            let mut sh = command::program("sh");
-            sh.args(["-c", &format!("echo '{text}' >&2; exit 1")]);
-            fetched(&mut sh, &["checksum"])
-        };
-        assert!(told("no route to host").unwrap().is_some());
-        assert!(told("verifying module: checksum mismatch").is_err());
-        assert!(
-            fetched(&mut command::program("true"), &[])
-                .unwrap()
-                .is_none()
-        );
+    fn every_module_of_the_tests_that_must_be_named_is_named() {
+        let main = workspace::root().join("tests/tests/outside/main.rs");
+        let main = fs::read_to_string(main).unwrap();
+        let modules = main.lines().filter_map(|line| line.strip_prefix("mod "));
+        let modules: Vec<&str> = modules.map(|module| module.trim_end_matches(';')).collect();
+        assert!(!modules.is_empty());
+        for module in modules {
+            assert!(CHECKS.iter().any(|check| check.name == module), "{module}");
+        }
     }
 
     #[test]
