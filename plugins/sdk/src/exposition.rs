@@ -62,7 +62,7 @@ fn sample(line: &str) -> Option<Sample<'_>> {
     if line.is_empty() || line.starts_with('#') {
         return None;
     }
-    let end = line.find(['{', ' ', '\t'])?;
+    let end = line.find(['{', ' ', '\t']).filter(|end| *end > 0)?;
     let (name, rest) = line.split_at(end);
     let (labels, rest) = match rest.strip_prefix('{') {
         Some(inner) => {
@@ -106,7 +106,7 @@ mod tests {
     use proptest::prelude::*;
 
     const TEXT: &str = "# HELP up whether it is up\n# TYPE up gauge\nup 1\n\
-        ring{name=\"o\",state=\"ACTIVE\"} 3 1700000000000\nodd{a=\"}\\\"\",b=\"x\"} 2\nbig 1.5e+06\nbroken\nworse{ 1\n";
+        ring{name=\"o\",state=\"ACTIVE\"} 3 1700000000000\nodd{a=\"}\\\"\",b=\"x\"} 2\nbig 1.5e+06\nbroken\nworse{ 1\n{nameless=\"x\"} 1\n";
 
     #[test]
     fn names_labels_and_values_are_read_and_the_rest_is_skipped() {

@@ -72,8 +72,10 @@ impl std::error::Error for Error {}
 /// # Errors
 /// What is no YAML, has a key twice, or is beyond the limits.
 pub fn parse(text: &str) -> Result<Option<Node>, Error> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut reader = Reader {
-        parser: Parser::new_from_str(text.strip_prefix('\u{feff}').unwrap_or(text)),
+        parser: Parser::new_from_str(text),
+        lines: text.lines().count().max(1),
         anchors: BTreeMap::new(),
         nodes: 0,
     };
@@ -93,13 +95,16 @@ pub fn parse(text: &str) -> Result<Option<Node>, Error> {
 
 struct Reader<'a> {
     parser: Parser<'a, StrInput<'a>>,
+    /// How many lines there are: the parser sees the end of a text in the line after its last.
+    lines: usize,
     anchors: BTreeMap<usize, Node>,
     nodes: usize,
 }
 
 impl<'a> Reader<'a> {
     fn next(&mut self) -> Result<(Event<'a>, u32), Error> {
-        let line_of = |line: usize| u32::try_from(line.max(1)).unwrap_or(u32::MAX);
+        let lines = self.lines;
+        let line_of = |line: usize| u32::try_from(line.clamp(1, lines)).unwrap_or(u32::MAX);
         let Some(event) = self.parser.next_event() else {
             return Ok((Event::StreamEnd, 1));
         };
@@ -326,6 +331,9 @@ mod tests {
         );
         assert!(message("a: [1\nb: 2\n").starts_with("line "));
         assert!(message(&"[".repeat(1000)).contains("line 1"));
+        // What ends too early is told in a line that there is.
+        assert!(message("{\"a\": {").starts_with("line 1: "));
+        assert!(message("a: 1\nb: [1,\n").starts_with("line 2: "));
         let doubled: Vec<String> = (1..30)
             .map(|n| format!("a{n}: &x{n} [*x{0}, *x{0}]\n", n - 1))
             .collect();

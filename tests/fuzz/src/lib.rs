@@ -1,4 +1,8 @@
-//! What the targets of the injector share: the facts and the pod of the agdb example.
+//! What targets share: of the injector the facts and the pod of the agdb example, of the plugins the rest.
+
+mod plugins;
+
+pub use plugins::{lines, members, sound};
 
 use std::collections::BTreeSet;
 
