@@ -22,7 +22,9 @@ pub struct Counts {
 /// Reads them.
 pub fn counts(text: &str) -> Counts {
     let mut counts = Counts::default();
-    for sample in exposition::samples(text) {
+    // What is no number of anything says nothing: a hit that is NaN would make every share one.
+    let is_some = |value: f64| value.is_finite() && value >= 0.0;
+    for sample in exposition::samples(text).filter(|sample| is_some(sample.value)) {
         match sample.name {
             "memberlist_client_cluster_members_count" => counts.members = number(sample.value),
             "ring_members" if sample.label("state") != Some("LEAVING") => {
@@ -71,6 +73,17 @@ mod tests {
             .replace("state=\"JOINING\"} 0", "state=\"JOINING\"} 1")
             .replace("state=\"LEAVING\"} 0", "state=\"LEAVING\"} 1");
         assert_eq!(counts(&text).ring, Some(2));
+    }
+
+    #[test]
+    fn what_is_no_number_of_anything_says_nothing() {
+        let text = "tag_inflight_requests NaN\ntag_cache_hits_total +Inf\ntag_cache_hits_total 2\n\
+                    tag_cache_misses_total -1\nprocess_start_time_seconds NaN\n";
+        let expected = Counts {
+            hits: 2.0,
+            ..Counts::default()
+        };
+        assert_eq!(counts(text), expected);
     }
 
     #[test]
