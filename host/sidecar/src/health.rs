@@ -14,6 +14,7 @@ mod core;
 mod gate;
 mod outcome;
 mod runner;
+mod sockets;
 mod threshold;
 mod told;
 mod verdicts;

@@ -335,6 +335,7 @@ impl Sidecar {
                     files,
                     phase: lifecycle.phase(),
                     timeline: timeline.clone(),
+                    recorder: recorder.clone(),
                     role: role_sender,
                 },
                 health_sender,

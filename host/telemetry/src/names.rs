@@ -78,6 +78,8 @@ pub const DRAINS: &str = "outrigger_drains";
 pub const DRAIN_LAST_SECONDS: &str = "outrigger_drain_last_duration_seconds";
 /// Restarts of the workload for new configuration, by result.
 pub const RESTARTS: &str = "outrigger_restarts";
+/// How often the workload's process went away while it was to serve.
+pub const WORKLOAD_ENDED: &str = "outrigger_workload_ended";
 
 /// Entries of the timeline.
 pub const TIMELINE_ENTRIES: &str = "outrigger_timeline_entries";
@@ -147,6 +149,7 @@ pub fn help(name: &str) -> &'static str {
         DRAINS => "Drains by reason and result",
         DRAIN_LAST_SECONDS => "How long the last drain took",
         RESTARTS => "Restarts of the workload for new configuration, by result",
+        WORKLOAD_ENDED => "How often the workload's process went away while it was to serve",
         PLUGIN_CALL_SECONDS => "How long calls of the plugin took, by function",
         CHANGE_ACTIONS => "Actions on the workload because of changed files, by result",
         TRIALS => "Changes that were on trial, by what and result",

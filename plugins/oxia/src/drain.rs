@@ -1,7 +1,9 @@
 //! Letting a data server go: on a scale-down when no ensemble names it any more, otherwise when its shards keep
 //! their quorum without it. Leadership moves by itself, within milliseconds of the stop.
 
-use outrigger_plugin_sdk::{DrainContext, DrainReason, Failure, FailureKind, Step, state};
+use outrigger_plugin_sdk::{
+    DrainContext, DrainReason, Failure, FailureKind, PodPhase, Step, state,
+};
 
 use crate::coordinator::names;
 use crate::observe;
@@ -29,6 +31,16 @@ pub fn drain(context: &DrainContext) -> Step {
     let Some(own) = context.now.own() else {
         return Step::done("this replica is not known");
     };
+    let mut others = context
+        .now
+        .peers()
+        .filter(|other| context.now.is_wanted(other.ordinal))
+        .peekable();
+    if others.peek().is_some()
+        && others.all(|other| matches!(other.phase, PodPhase::Terminating | PodPhase::Gone))
+    {
+        return Step::done("every other server stops too: there is no quorum to keep");
+    }
     let leaves = context.reason == DrainReason::ScaleDown || !context.now.is_wanted(own.ordinal);
     match observe::told(&own.name) {
         Told::NotGranted => {
@@ -232,5 +244,23 @@ mod tests {
         let mut all = at(DrainReason::ScaleDown, 0, 90_000);
         all.now.desired = 0;
         assert_eq!(drain(&all).next, Next::Done);
+    }
+
+    #[test]
+    fn where_every_server_stops_nobody_waits_for_the_others() {
+        let _host = FakeHost::new();
+        let mut deleted = at(DrainReason::Manual, 0, 90_000);
+        let others = deleted
+            .now
+            .replicas
+            .iter_mut()
+            .filter(|one| one.ordinal != 0);
+        others.for_each(|other| other.phase = PodPhase::Terminating);
+        assert_eq!(
+            drain(&deleted).note,
+            "every other server stops too: there is no quorum to keep"
+        );
+        deleted.now.replicas[2].phase = PodPhase::Ready;
+        assert_eq!(drain(&deleted).next, Next::AgainIn(1_000));
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{Container, PodSpec, Service, Volume};
+use k8s_openapi::api::core::v1::{Container, PodSpec, Service, ServiceSpec, Volume};
 
 /// Sentences about one StatefulSet and the Services. `plain` = without namespaces.
 pub fn not_honoured(set: &StatefulSet, services: &[&Service], plain: bool) -> Vec<String> {
@@ -40,27 +40,35 @@ pub fn not_honoured(set: &StatefulSet, services: &[&Service], plain: bool) -> Ve
     {
         notes.push("the claims' size is told to the sidecar and not enforced".to_owned());
     }
-    for service in services {
-        let name = service.metadata.name.as_deref().unwrap_or_default();
-        let Some(spec) = &service.spec else { continue };
-        if spec.cluster_ip.as_deref() != Some("None") {
-            notes.push(format!(
-                "Service {name} has no virtual address: its name leads to its ready pods"
-            ));
-        }
-        if spec
-            .type_
-            .as_deref()
-            .is_some_and(|kind| kind != "ClusterIP")
-        {
-            notes.push(format!(
-                "Service {name} is not published: the pods' ports are reachable on loopback addresses"
-            ));
-        }
-    }
+    of_services(services, &mut notes);
     let mut seen = BTreeSet::new();
     notes.retain(|note| seen.insert(note.clone()));
     notes
+}
+
+fn of_services(services: &[&Service], notes: &mut Vec<String>) {
+    let names = |which: fn(&ServiceSpec) -> bool| {
+        let of = |service: &&&Service| service.spec.as_ref().is_some_and(which);
+        let chosen = services.iter().filter(of);
+        let names = chosen.filter_map(|service| service.metadata.name.as_deref());
+        names.collect::<Vec<_>>().join(", ")
+    };
+    let addressed = names(|spec| spec.cluster_ip.as_deref() != Some("None"));
+    if !addressed.is_empty() {
+        notes.push(format!(
+            "virtual addresses of Services: a name leads to its ready pods ({addressed})"
+        ));
+    }
+    let published = names(|spec| {
+        spec.type_
+            .as_deref()
+            .is_some_and(|kind| kind != "ClusterIP")
+    });
+    if !published.is_empty() {
+        notes.push(format!(
+            "Services are not published: the pods' ports are reachable on loopback addresses ({published})"
+        ));
+    }
 }
 
 fn of_pod(pod: &PodSpec, plain: bool, notes: &mut Vec<String>) {

@@ -106,6 +106,8 @@ pub struct Core {
     liveness: ProbeState,
     remembered: BTreeMap<Probe, Remembered>,
     phase: Phase,
+    /// Whether the process that had started is gone.
+    is_gone: bool,
 }
 
 impl Default for Core {
@@ -117,6 +119,7 @@ impl Default for Core {
             liveness: ProbeState::new(true),
             remembered: BTreeMap::new(),
             phase: Phase::Starting,
+            is_gone: false,
         }
     }
 }
@@ -141,12 +144,31 @@ impl Core {
             self.readiness = ProbeState::new(false);
         }
         if !self.phase.may_serve() && phase.may_serve() {
-            self.startup = ProbeState::new(false);
-            self.readiness = ProbeState::new(false);
-            self.liveness = ProbeState::new(true);
-            self.remembered.clear();
+            self.anew();
         }
         self.phase = phase;
+    }
+
+    /// Whether the workload has started and may serve: then its process is known.
+    pub fn is_up(&self) -> bool {
+        self.phase.may_serve() && self.startup.threshold.passing()
+    }
+
+    /// Takes that the workload's process is gone: the replica is out of service at once and until
+    /// there is another, however many failures a probe may have.
+    pub fn gone(&mut self) {
+        self.readiness = ProbeState::new(false);
+        self.remembered.remove(&Probe::Readiness);
+        self.is_gone = true;
+    }
+
+    /// Takes that another process of the workload is there: it must start and become ready anew.
+    pub fn anew(&mut self) {
+        self.startup = ProbeState::new(false);
+        self.readiness = ProbeState::new(false);
+        self.liveness = ProbeState::new(true);
+        self.remembered.clear();
+        self.is_gone = false;
     }
 
     /// Whether this probe is looked at now, as the kubelet orders them: startup first, then the
@@ -262,6 +284,16 @@ impl Core {
                     ),
                 );
             }
+        }
+        if self.is_gone && !waits {
+            readiness.pass = false;
+            readiness
+                .reasons
+                .retain(|reason| reason.code != "not-checked");
+            readiness.reasons.insert(
+                0,
+                ProbeReason::outrigger("not-listening", "nobody listens on its ports any more"),
+            );
         }
         let newest = &self.readiness.newest;
         HealthReport {

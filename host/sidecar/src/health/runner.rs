@@ -9,6 +9,7 @@ use outrigger_peers::PeerSet;
 use outrigger_plugin_host::{CallErrorKind, Probe};
 use outrigger_profile::{self as profile, OnFailure, Profile};
 use outrigger_shutdown::Shutdown;
+use outrigger_telemetry::names;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -16,16 +17,21 @@ use super::check;
 use super::core::{Core, Looked};
 use super::gate::start_gate;
 use super::outcome::Asked;
+use super::sockets::{Became, Sockets, listening};
 use super::told::changes;
 use super::verdicts::Verdicts;
 use super::{HealthReport, ProbeReport};
 use crate::lifecycle::Phase;
+use crate::metrics::Recorder;
 use crate::reload::Loaded;
 use crate::template::FilesState;
 use crate::timeline::{Timeline, unix_ms};
 
 /// The least time between two looks that a plugin can ask for.
 const LOOK_AGAIN_MIN: Duration = Duration::from_millis(100);
+
+/// Between two looks at the workload's listening sockets: less than a kubelet needs to start a container again.
+const SOCKETS_EVERY: Duration = Duration::from_millis(250);
 
 /// What health needs to know.
 #[derive(Debug)]
@@ -44,6 +50,8 @@ pub struct HealthSetup {
     pub phase: watch::Receiver<Phase>,
     /// Where changes are told.
     pub timeline: Timeline,
+    /// Where a workload that ended by itself is counted.
+    pub recorder: Recorder,
     /// Where the role is published by itself, for those who need nothing else.
     pub role: watch::Sender<Option<String>>,
 }
@@ -72,6 +80,7 @@ pub async fn run(setup: HealthSetup, out: watch::Sender<Arc<HealthReport>>, shut
         tokio::join!(
             runner.follow_gate(),
             runner.follow_phase(),
+            runner.follow_process(),
             runner.follow_probe(Probe::Startup),
             runner.follow_probe(Probe::Readiness),
             runner.follow_probe(Probe::Liveness),
@@ -168,6 +177,49 @@ impl Runner {
             if phase.changed().await.is_err() {
                 std::future::pending::<()>().await;
             }
+        }
+    }
+
+    /// Notices that the workload's process went away or is another one, although no probe has failed often
+    /// enough yet, or none at all. Without ports nothing is known of it.
+    async fn follow_process(&self) {
+        let mut known = Sockets::new();
+        let mut is_gone = false;
+        loop {
+            tokio::time::sleep(SOCKETS_EVERY).await;
+            if !self.core().is_up() {
+                known.clear();
+                is_gone = false;
+                continue;
+            }
+            let ports = self.profile().workload.ports.values().copied().collect();
+            let now = match listening(&ports) {
+                Ok(now) => now,
+                Err(error) => {
+                    tracing::debug!(%error, "The kernel does not tell who listens: ends of the workload's process are seen by the probes alone");
+                    return std::future::pending().await;
+                }
+            };
+            let became = Became::of(&known, &now);
+            match became {
+                Became::Same => known = now,
+                Became::Gone if is_gone => {}
+                Became::Gone => {
+                    let what = "the workload's process is gone";
+                    self.setup.timeline.record("workload", what, []);
+                    self.change(Core::gone);
+                }
+                Became::Others => {
+                    let what = "the workload is another process than before: it starts anew";
+                    self.setup.timeline.record("workload", what, []);
+                    self.change(Core::anew);
+                    known.clear();
+                }
+            }
+            if became != Became::Same && !is_gone {
+                self.setup.recorder.count(names::WORKLOAD_ENDED, &[]);
+            }
+            is_gone = became == Became::Gone;
         }
     }
 

@@ -56,11 +56,21 @@ fn verdict(status: Status, reason: Option<(Scope, &str)>, role: Option<&str>) ->
 struct Running {
     reports: watch::Receiver<Arc<HealthReport>>,
     channels: Channels,
+    recorder: Recorder,
     _tasks: tokio::task::JoinSet<()>,
 }
 
 fn start(script: Vec<Result<Verdict, CallErrorKind>>, gate: Gate) -> Running {
-    let channels = Channels::new(|_| {});
+    start_with(script, gate, |_| {})
+}
+
+fn start_with(
+    script: Vec<Result<Verdict, CallErrorKind>>,
+    gate: Gate,
+    change: impl FnOnce(&mut Profile),
+) -> Running {
+    let channels = Channels::new(change);
+    let recorder = Recorder::new();
     channels.files.send_replace(Arc::new(files(gate, Some(1))));
     let (out, reports) = watch::channel(Arc::new(initial()));
     let rooms = channels.rooms(None);
@@ -72,6 +82,7 @@ fn start(script: Vec<Result<Verdict, CallErrorKind>>, gate: Gate) -> Running {
         files: rooms.files,
         phase: rooms.phase,
         timeline: rooms.timeline,
+        recorder: recorder.clone(),
         role: watch::Sender::new(None),
     };
     let mut tasks = tokio::task::JoinSet::new();
@@ -79,6 +90,7 @@ fn start(script: Vec<Result<Verdict, CallErrorKind>>, gate: Gate) -> Running {
     Running {
         reports,
         channels,
+        recorder,
         _tasks: tasks,
     }
 }
@@ -178,4 +190,44 @@ async fn without_its_files_the_workload_is_held_back_beyond_the_cap() {
         .files
         .send_replace(Arc::new(files(Gate::Ready, Some(1))));
     running.until(|report| report.readiness.pass).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_workload_that_ended_is_out_of_service_at_once_and_starts_anew() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut running = start_with(
+        vec![Ok(verdict(Status::Pass, None, None))],
+        Gate::Ready,
+        |profile| {
+            let ports = &mut profile.workload.ports;
+            ports.insert("api".to_owned(), address.port());
+        },
+    );
+    running.until(|report| report.readiness.pass).await;
+    tokio::time::sleep(SOCKETS_EVERY * 4).await;
+    drop(listener);
+    tokio::time::sleep(SOCKETS_EVERY * 2).await;
+    // Another process in its place, as ready as it may look.
+    let _again = std::net::TcpListener::bind(address).unwrap();
+    tokio::time::sleep(SOCKETS_EVERY * 2).await;
+    running.until(|report| report.readiness.pass).await;
+    tokio::time::sleep(SOCKETS_EVERY * 4).await;
+    let told = running.told();
+    let is_turn = |line: &&String| line.starts_with("readiness ") || line.contains("workload");
+    let turns: Vec<&String> = told.iter().filter(is_turn).collect();
+    assert_eq!(
+        turns,
+        [
+            "readiness fails: the startup probe has not passed (outrigger/not-started)",
+            "readiness passes",
+            "the workload's process is gone",
+            "readiness fails: nobody listens on its ports any more (outrigger/not-listening)",
+            "the workload is another process than before: it starts anew",
+            "readiness fails: the startup probe has not passed (outrigger/not-started)",
+            "readiness passes",
+        ]
+    );
+    let counted = format!("{:?}", running.recorder.recorded());
+    assert!(counted.contains("outrigger_workload_ended"), "{counted}");
 }
