@@ -235,6 +235,7 @@ mod tests {
     fn grants() -> Grants {
         let api = EndpointGrant {
             at: EndpointAt::Workload { peers: false },
+            tls: None,
             port: 3000,
             methods: vec![Method::Get, Method::Post],
             paths: vec!["/api/v1/**".into()],

@@ -42,7 +42,7 @@ pub use settings_schema::{SettingProblem, SettingsSchema};
 pub use state_store::{StateError, StateOpenError, StateStore};
 pub use transport::{
     BoxFuture, EndpointRequest, EndpointResponse, RelatedReader, SecretError, SecretReader, Target,
-    Transport, TransportError,
+    Transport, TransportError, Trust,
 };
 pub use types::{
     Artifact, Batch, BatchBuilder, BatchProblem, Diagnostic, DiagnosticSeverity, DrainContext,

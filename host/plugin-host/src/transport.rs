@@ -26,6 +26,15 @@ pub enum Target {
     Host(String),
 }
 
+/// Whose certificates are trusted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trust {
+    /// Those of the authorities that browsers trust.
+    Public,
+    /// Those of these authorities alone, in PEM.
+    Only(Vec<u8>),
+}
+
 /// One HTTP request, granted and complete.
 ///
 /// Headers and body may hold secrets: its `Debug` shows neither.
@@ -33,6 +42,8 @@ pub enum Target {
 pub struct EndpointRequest {
     /// To whom.
     pub target: Target,
+    /// Over TLS, with whose certificates; none for plain HTTP.
+    pub tls: Option<Trust>,
     /// The port.
     pub port: u16,
     /// The method.
@@ -97,6 +108,14 @@ pub enum TransportError {
         host: String,
         /// The address.
         address: IpAddr,
+    },
+    /// Somebody is there, and is not trusted or speaks no TLS.
+    #[error("no TLS with {address}: {reason}")]
+    Tls {
+        /// With whom.
+        address: String,
+        /// Why.
+        reason: String,
     },
     /// No whole answer in time.
     #[error("no answer within {} ms", .0.as_millis())]

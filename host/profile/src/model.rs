@@ -111,6 +111,8 @@ pub struct Grants {
 pub struct EndpointGrant {
     /// Where it is.
     pub at: EndpointAt,
+    /// How TLS is spoken to another service; none for plain HTTP.
+    pub tls: Option<Tls>,
     /// The port: one of [`Workload::ports`] where it is the workload's.
     pub port: u16,
     /// The methods.
@@ -263,6 +265,17 @@ pub enum FileFrom {
     /// The plugin's `templating.render`.
     Plugin,
 }
+
+/// Whose certificates are trusted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// The secret (of [`Profile::secrets`]) with the authorities in PEM, under [`CA_KEY`]; those that
+    /// browsers trust where there is none.
+    pub ca_secret: Option<String>,
+}
+
+/// The key of a Secret that holds authorities.
+pub const CA_KEY: &str = "ca.crt";
 
 /// A file's owner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -16,11 +16,16 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 mod exchange;
+mod tls;
 
 pub(crate) use exchange::{ExchangeError, exchange, exchange_status};
 
+/// The port that URLs of `https` leave out.
+const HTTPS: u16 = 443;
+
 /// Sends requests over TCP, one connection each: to this replica's workload, to the addresses under which
-/// the newest peer set knows a peer, or to another service. Redirects are answers like all others.
+/// the newest peer set knows a peer, or to another service, where TLS may be spoken. Redirects are answers
+/// like all others.
 #[derive(Debug, Clone)]
 pub struct HttpTransport {
     workload_host: String,
@@ -84,13 +89,16 @@ impl HttpTransport {
         let place = self.place(&request.target)?;
         let broken = |reason: String| TransportError::Broken(reason);
         let bytes_max = request.response_bytes_max;
+        let name = place.host.trim_end_matches('.');
+        let called = match (&request.tls, request.port) {
+            // As browsers write it; some servers know themselves by that alone.
+            (Some(_), HTTPS) => bracketed(name),
+            (_, port) => authority(name, port),
+        };
         let mut head = Request::builder()
             .method(method(request.method))
             .uri(&request.path)
-            .header(
-                header::HOST,
-                authority(place.host.trim_end_matches('.'), request.port),
-            )
+            .header(header::HOST, &called)
             .header(header::CONNECTION, "close");
         for (name, value) in &request.headers {
             head = head.header(name, value);
@@ -102,12 +110,18 @@ impl HttpTransport {
             Target::Host(host) => self.connect_elsewhere(host, request.port).await?,
             other => place.connect(other, request.port).await?,
         };
-        let response = exchange(stream, message, bytes_max)
-            .await
-            .map_err(|error| match error {
-                ExchangeError::TooLarge(max) => TransportError::TooLarge(max),
-                ExchangeError::Broken(error) => broken(error.to_string()),
-            })?;
+        let answer = match &request.tls {
+            None => exchange(stream, message, bytes_max).await,
+            Some(trust) => {
+                let address = authority(name, request.port);
+                let stream = tls::handshake(stream, name, &address, trust).await?;
+                exchange(stream, message, bytes_max).await
+            }
+        };
+        let response = answer.map_err(|error| match error {
+            ExchangeError::TooLarge(max) => TransportError::TooLarge(max),
+            ExchangeError::Broken(error) => broken(error.to_string()),
+        })?;
         let headers = response
             .headers()
             .iter()
@@ -194,10 +208,14 @@ fn is_refusal(kind: std::io::ErrorKind) -> bool {
 
 /// Host and port as URLs and the `Host` header write them.
 pub(crate) fn authority(host: &str, port: u16) -> String {
+    format!("{}:{port}", bracketed(host))
+}
+
+fn bracketed(host: &str) -> String {
     if host.contains(':') && !host.starts_with('[') {
-        format!("[{host}]:{port}")
+        format!("[{host}]")
     } else {
-        format!("{host}:{port}")
+        host.to_owned()
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use outrigger_peers::Ordinal;
-use outrigger_profile::{EndpointAt, EndpointGrant, Method};
+use outrigger_profile::{CA_KEY, EndpointAt, EndpointGrant, Method, Tls};
 
 use crate::bindings::imports::endpoint;
 use crate::bindings::wit;
@@ -16,7 +16,7 @@ use crate::limits::{
     REQUESTS_IN_FLIGHT_MAX, REQUESTS_PER_CALL_MAX, RESPONSE_BODY_BYTES_MAX,
 };
 use crate::placeholder::{Escape, has_placeholder, substitute};
-use crate::transport::{EndpointRequest, SecretError, Target, TransportError};
+use crate::transport::{EndpointRequest, SecretError, Target, TransportError, Trust};
 
 /// Headers that the transport sets, or that would change where the message ends.
 const RESERVED_HEADERS: &[&str] = &[
@@ -104,6 +104,7 @@ async fn exchange(
                 TransportError::LinkLocal { .. } => wit::FailureKind::Denied,
                 TransportError::UnknownPeer(_)
                 | TransportError::Connect { .. }
+                | TransportError::Tls { .. }
                 | TransportError::Timeout(_)
                 | TransportError::Broken(_) => wit::FailureKind::Unavailable,
             };
@@ -179,6 +180,11 @@ fn prepare(shared: &Shared, request: endpoint::Request) -> Result<EndpointReques
     };
     Ok(EndpointRequest {
         target,
+        tls: grant
+            .tls
+            .as_ref()
+            .map(|tls| trust(shared, tls))
+            .transpose()?,
         port: grant.port,
         method,
         path: request.path,
@@ -186,6 +192,26 @@ fn prepare(shared: &Shared, request: endpoint::Request) -> Result<EndpointReques
         body,
         timeout,
         response_bytes_max: RESPONSE_BODY_BYTES_MAX,
+    })
+}
+
+/// Whose certificates are trusted, as it stands in the Secret now.
+fn trust(shared: &Shared, tls: &Tls) -> Result<Trust, wit::Failure> {
+    match &tls.ca_secret {
+        None => Ok(Trust::Public),
+        Some(secret) => read_secret(shared, secret, CA_KEY).map(Trust::Only),
+    }
+}
+
+fn read_secret(shared: &Shared, secret: &str, key: &str) -> Result<Vec<u8>, wit::Failure> {
+    shared.secrets.read(secret, key).map_err(|error| {
+        let kind = match error {
+            SecretError::NoSecret(_) | SecretError::Unreadable { .. } => {
+                wit::FailureKind::Unavailable
+            }
+            SecretError::NoKey { .. } => wit::FailureKind::InvalidConfig,
+        };
+        failure(kind, error.to_string())
     })
 }
 
@@ -245,17 +271,7 @@ fn with_secrets(
             "the profile grants this endpoint no secret",
         ));
     };
-    let read = |key: &str| {
-        shared.secrets.read(secret, key).map_err(|error| {
-            let kind = match error {
-                SecretError::NoSecret(_) | SecretError::Unreadable { .. } => {
-                    wit::FailureKind::Unavailable
-                }
-                SecretError::NoKey { .. } => wit::FailureKind::InvalidConfig,
-            };
-            failure(kind, error.to_string())
-        })
-    };
+    let read = |key: &str| read_secret(shared, secret, key);
     let unfit = |key: &str, problem: &'static str| {
         failure(
             wit::FailureKind::InvalidConfig,

@@ -58,6 +58,7 @@ impl SecretReader for FakeSecrets {
     fn read(&self, secret: &str, key: &str) -> Result<Vec<u8>, SecretError> {
         match (secret, key) {
             ("admin", "token") => Ok(b"hidden\n".to_vec()),
+            ("store", "ca.crt") => Ok(b"an authority".to_vec()),
             _ => Err(SecretError::NoKey {
                 secret: secret.into(),
                 key: key.into(),
@@ -106,6 +107,7 @@ pub(crate) fn setup(name: &str, settings: &Value) -> PluginSetup {
         "api".into(),
         EndpointGrant {
             at: EndpointAt::Workload { peers: true },
+            tls: None,
             port: 3000,
             methods: vec![Method::Get],
             paths: vec!["/ok".into(), "/slow".into()],

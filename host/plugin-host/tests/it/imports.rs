@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use outrigger_plugin_host::{Plugin, Probe, StateStore, Target};
-use outrigger_profile::EndpointAt;
+use outrigger_plugin_host::{Plugin, Probe, StateStore, Target, Trust};
+use outrigger_profile::{EndpointAt, Tls};
 use serde_json::json;
 
 use crate::fakes::{FakeTransport, load, peers, setup};
@@ -46,12 +46,41 @@ async fn what_is_granted_at_another_host_goes_there_under_the_same_limits() {
     setup.transport = transport.clone();
     let grant = setup.grants.endpoints.get_mut("api").unwrap();
     grant.at = EndpointAt::Host("db-metadata".into());
+    grant.tls = Some(Tls { ca_secret: None });
     let plugin = Plugin::new(load(guests::misbehaving(), setup).await.unwrap());
     let verdict = plugin.evaluate(Probe::Readiness, &peers()).await.unwrap();
     assert_eq!(verdict.reasons[0].message, "40 of 40 answered");
     let sent = transport.sent.lock().unwrap();
     let there = Target::Host("db-metadata".into());
     assert!(sent.iter().all(|request| request.target == there));
+    let public = Some(Trust::Public);
+    assert!(sent.iter().all(|request| request.tls == public));
+}
+
+#[tokio::test]
+async fn the_authorities_of_an_endpoint_are_read_anew_and_nothing_goes_out_without_them() {
+    for (secret, answered) in [
+        ("store", "40 of 40 answered"),
+        ("other", "0 of 40 answered"),
+    ] {
+        let mut setup = setup(
+            "imports-authorities",
+            &json!({"behaviour": "many-requests"}),
+        );
+        let transport = Arc::new(FakeTransport::default());
+        setup.transport = transport.clone();
+        let grant = setup.grants.endpoints.get_mut("api").unwrap();
+        grant.at = EndpointAt::Host("db-metadata".into());
+        grant.tls = Some(Tls {
+            ca_secret: Some(secret.into()),
+        });
+        let plugin = Plugin::new(load(guests::misbehaving(), setup).await.unwrap());
+        let verdict = plugin.evaluate(Probe::Readiness, &peers()).await.unwrap();
+        assert_eq!(verdict.reasons[0].message, answered);
+        let trusted = Some(Trust::Only(b"an authority".to_vec()));
+        let sent = transport.sent.lock().unwrap();
+        assert!(sent.iter().all(|request| request.tls == trusted));
+    }
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use crate::document::path;
 use crate::structure::cut;
 use crate::{
     ByteSize, EndpointAt, EndpointGrant, Grants, Method, OnFailure, Plugin, PluginLimits,
-    PluginSource, Sha256, VolumeGrant, defaults, did_you_mean, host_problem, raw, show_span,
+    PluginSource, Sha256, Tls, VolumeGrant, defaults, did_you_mean, host_problem, raw, show_span,
 };
 
 const MEMORY: (ByteSize, ByteSize) = (ByteSize(1 << 20), ByteSize(256 << 20));
@@ -201,6 +201,7 @@ impl Convert {
             port => self.port(&key("port"), port),
         };
         let place = self.endpoint_at(at, endpoint.host, endpoint.peers);
+        let tls = self.tls(at, endpoint.scheme, endpoint.ca_secret, &place);
         let is_workload = matches!(place, EndpointAt::Workload { .. });
         if is_workload && port != 0 && !self.ports.values().any(|known| *known == port) {
             self.error(
@@ -234,19 +235,8 @@ impl Convert {
         for (index, pattern) in paths.iter().enumerate() {
             self.pattern(&path::item(&key("paths"), index), pattern);
         }
-        if let Some(secret) = &endpoint.secret
-            && !self.declared.secrets.contains(secret)
-        {
-            let hint = match did_you_mean(secret, self.declared.secrets.iter().map(String::as_str))
-            {
-                Some(meant) => format!("did you mean `{meant}`?"),
-                None => format!("add `{}` to spec.secrets", cut(secret)),
-            };
-            self.error(
-                key("secret"),
-                format!("there is no secret `{}`", cut(secret)),
-                hint,
-            );
+        if let Some(secret) = &endpoint.secret {
+            self.declared_secret(key("secret"), secret);
         }
         let default = defaults::ENDPOINT_TIMEOUT.min(wall);
         let timeout = self.span(
@@ -267,6 +257,7 @@ impl Convert {
         }
         EndpointGrant {
             at: place,
+            tls,
             port,
             methods,
             paths,
@@ -299,6 +290,50 @@ impl Convert {
             self.findings.extend(host_problem(&at, &host));
         }
         EndpointAt::Host(host)
+    }
+
+    /// How TLS is spoken, where it is.
+    fn tls(
+        &mut self,
+        at: &str,
+        scheme: Option<raw::Scheme>,
+        ca_secret: Option<String>,
+        place: &EndpointAt,
+    ) -> Option<Tls> {
+        if scheme != Some(raw::Scheme::Https) {
+            if ca_secret.is_some() {
+                self.error(
+                    path::key(at, "ca-secret"),
+                    "has a meaning for `scheme: https` alone",
+                    "remove it, or write scheme: https",
+                );
+            }
+            return None;
+        }
+        if matches!(place, EndpointAt::Workload { .. }) {
+            self.error(
+                path::key(at, "scheme"),
+                "the workload is spoken to by plain HTTP",
+                "remove it, or name another service by `host`",
+            );
+        }
+        if let Some(secret) = &ca_secret {
+            self.declared_secret(path::key(at, "ca-secret"), secret);
+        }
+        Some(Tls { ca_secret })
+    }
+
+    /// Refuses a secret that `spec.secrets` does not have.
+    fn declared_secret(&mut self, at: String, secret: &str) {
+        let declared = || self.declared.secrets.iter().map(String::as_str);
+        if declared().any(|name| name == secret) {
+            return;
+        }
+        let hint = match did_you_mean(secret, declared()) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => format!("add `{}` to spec.secrets", cut(secret)),
+        };
+        self.error(at, format!("there is no secret `{}`", cut(secret)), hint);
     }
 
     fn pattern(&mut self, at: &str, pattern: &str) {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Method, PortRef, Size, Span};
+use super::{Method, PortRef, Scheme, Size, Span};
 use crate::defaults;
 use crate::size::show_span;
 
@@ -60,6 +60,12 @@ pub(crate) struct Endpoint {
     /// `service_host`, `env` and `settings`. Link-local addresses are refused.
     #[schemars(extend("examples" = ["db-metadata.{{ namespace }}.svc.{{ domain }}"]))]
     pub host: Option<String>,
+    /// How `host` is spoken to; the workload is spoken to by plain HTTP.
+    #[schemars(extend("default" = "http"))]
+    pub scheme: Option<Scheme>,
+    /// The secret (of `spec.secrets`) whose key `ca.crt` holds, in PEM, the authorities that alone are
+    /// trusted; unless given, those that browsers trust. For `scheme: https`.
+    pub ca_secret: Option<String>,
     /// The port: a name or number of `spec.workload.ports`; with `host`, any number.
     #[schemars(required)]
     pub port: Option<PortRef>,

@@ -122,6 +122,17 @@ pub(crate) enum Method {
     Patch,
 }
 
+/// How another service is spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(inline)]
+pub(crate) enum Scheme {
+    /// Plain HTTP.
+    Http,
+    /// HTTP over TLS 1.2 or 1.3; the certificate must be the host's.
+    Https,
+}
+
 /// The signals that may be sent to a workload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]

@@ -188,6 +188,7 @@ async fn request(
 ) -> Result<(), String> {
     let request = EndpointRequest {
         target: Target::Local,
+        tls: None,
         port,
         method,
         path,

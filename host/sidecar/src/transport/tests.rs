@@ -9,6 +9,8 @@ use tokio::task::JoinSet;
 
 use super::*;
 
+mod over_tls;
+
 fn peers() -> PeerSet {
     let mut set = crate::fixture::peers(2);
     let peer = set.replicas.get_mut(&Ordinal(1)).unwrap();
@@ -24,6 +26,7 @@ fn transport() -> HttpTransport {
 fn request(target: Target, port: u16, path: &str) -> EndpointRequest {
     EndpointRequest {
         target,
+        tls: None,
         port,
         method: Method::Get,
         path: path.to_owned(),
@@ -35,8 +38,15 @@ fn request(target: Target, port: u16, path: &str) -> EndpointRequest {
 }
 
 async fn workload() -> (u16, JoinSet<()>) {
-    let app =
-        Router::new()
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move { axum::serve(listener, app()).await.unwrap() });
+    (port, tasks)
+}
+
+fn app() -> Router {
+    Router::new()
             .route(
                 "/host",
                 get(|headers: hyper::HeaderMap| async move {
@@ -46,12 +56,7 @@ async fn workload() -> (u16, JoinSet<()>) {
             .route("/echo", post(|body: String| async move { body }))
             .route("/moved", get(|| async { Redirect::to("/host") }))
             .route("/long", get(|| async { "x".repeat(1001) }))
-            .route("/never", get(std::future::pending::<()>));
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let mut tasks = JoinSet::new();
-    tasks.spawn(async move { axum::serve(listener, app).await.unwrap() });
-    (port, tasks)
+            .route("/never", get(std::future::pending::<()>))
 }
 
 #[tokio::test]

@@ -126,7 +126,7 @@ const FENCES: &[(&str, &[&str])] = &[
         &["outrigger-injector", "outrigger-sidecar", "outrigger-local"],
     ),
     ("kube", &["outrigger-api-server", "outrigger-injector"]),
-    ("rcgen", &["outrigger-injector"]),
+    ("rcgen", &["outrigger-injector", "outrigger-sidecar"]),
     ("hickory-resolver", &["outrigger-sidecar"]),
     ("opentelemetry_sdk", &["outrigger-telemetry"]),
     ("opentelemetry-otlp", &["outrigger-telemetry"]),
