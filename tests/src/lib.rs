@@ -10,6 +10,7 @@
 //! - [`eventually`] waits for a condition and reports the last state that it saw; [`throughout`]
 //!   demands that one holds for a while.
 //! - [`Example`] is a copy of an example's folder that a test may edit.
+//! - [`Life`] holds what an example's `LIFE.md` tells against what happened.
 //! - [`Agdb`] is a client of one agdb server.
 //! - [`pods`], [`port`], [`series`], [`told`] and the like ask a running `up`.
 //! - [`Http`] speaks to a TCP address or a Unix socket.
@@ -25,6 +26,7 @@ mod agdb;
 mod eventually;
 mod example;
 mod http;
+mod life;
 mod programs;
 mod replicas;
 mod sidecar;
@@ -34,6 +36,7 @@ pub use agdb::{Agdb, AgdbError, Member};
 pub use eventually::{eventually, throughout};
 pub use example::Example;
 pub use http::{Answer, Http, HttpError};
+pub use life::Life;
 pub use programs::{agdb_server, outrigger, stand_in};
 pub use replicas::{
     Pod, all_ready, exposition, get, lines, pods, port, probe, series, sidecar, timeline, told,

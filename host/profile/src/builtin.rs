@@ -106,8 +106,12 @@ mod tests {
             for (name, text) in builtin.files {
                 // `oxia-server` is the part `server` of the example `oxia`.
                 let folder = builtin.name.replacen('-', "/", 1);
-                let example = std::fs::read_to_string(examples.join(folder).join(name));
-                assert_eq!(example.unwrap(), *text, "{}/{name}", builtin.name);
+                let example = std::fs::read_to_string(examples.join(folder).join(name)).unwrap();
+                // Oxia's example brings the Services of its servers; elsewhere nobody knows of any.
+                let is_same = |line: &&str| !line.starts_with("    server-services: ");
+                let [example, text] = [&*example, *text]
+                    .map(|text| text.lines().filter(is_same).collect::<Vec<_>>().join("\n"));
+                assert_eq!(example, text, "{}/{name}", builtin.name);
             }
         }
     }

@@ -14,7 +14,6 @@ mod core;
 mod gate;
 mod outcome;
 mod runner;
-mod sockets;
 mod threshold;
 mod told;
 mod verdicts;

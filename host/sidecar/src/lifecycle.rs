@@ -22,10 +22,12 @@ use crate::timeline::{Timeline, unix_ms};
 mod alive;
 mod drain;
 mod phase;
+mod process;
 mod restart;
 
 pub use self::drain::{DrainOutcome, DrainStep, StepResult};
 pub use self::phase::{Phase, PhaseEvent};
+pub(crate) use self::process::{Became, Place, Sockets};
 
 /// What is kept back of the grace period for the workload's own end and the sidecar's.
 const RESERVE: Duration = Duration::from_secs(2);

@@ -12,6 +12,7 @@ mod bad_input;
 mod cluster;
 mod components;
 mod guests;
+mod life;
 mod manifests;
 mod otlp;
 mod oxia;

@@ -13,7 +13,7 @@ const PODS: usize = 4;
 /// Processes that look at each other every two to five seconds.
 const SOON: Duration = Duration::from_secs(40);
 
-fn example() -> Example {
+pub(crate) fn example() -> Example {
     let example = Example::copy("oxia");
     let program = program().display();
     example.write(

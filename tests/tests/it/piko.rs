@@ -10,7 +10,7 @@ use crate::stand_in::{self, all_ready, exposition, get, lines, port, series, wro
 
 const SOON: Duration = Duration::from_secs(30);
 
-fn example() -> Example {
+pub(crate) fn example() -> Example {
     stand_in::example("piko", "ghcr.io/andydunstall/piko")
 }
 

@@ -12,7 +12,7 @@ const SOON: Duration = Duration::from_secs(30);
 /// TAG notices a death after 23 to 31 s.
 const NOTICED: Duration = Duration::from_mins(1);
 
-fn example() -> Example {
+pub(crate) fn example() -> Example {
     let example = stand_in::example("tag", "tigrisdata/tag");
     // The stand-in opens its cache in a second.
     example.edit(

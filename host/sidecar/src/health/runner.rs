@@ -17,11 +17,10 @@ use super::check;
 use super::core::{Core, Looked};
 use super::gate::start_gate;
 use super::outcome::Asked;
-use super::sockets::{Became, Sockets, listening};
 use super::told::changes;
 use super::verdicts::Verdicts;
 use super::{HealthReport, ProbeReport};
-use crate::lifecycle::Phase;
+use crate::lifecycle::{Became, Phase, Place, Sockets};
 use crate::metrics::Recorder;
 use crate::reload::Loaded;
 use crate::template::FilesState;
@@ -192,8 +191,8 @@ impl Runner {
                 is_gone = false;
                 continue;
             }
-            let ports = self.profile().workload.ports.values().copied().collect();
-            let now = match listening(&ports) {
+            let place = Place::of(&self.setup.workload_host, &self.profile().workload);
+            let now = match place.sockets() {
                 Ok(now) => now,
                 Err(error) => {
                     tracing::debug!(%error, "The kernel does not tell who listens: ends of the workload's process are seen by the probes alone");

@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::alive::{self, Alive};
+use super::process::{Place, Process};
 use super::{Drains, Inner, LifecycleSetup, RESERVE, lock};
 use crate::control::signal_name;
 use crate::timeline::Concern;
@@ -110,6 +111,8 @@ struct Drain<'a> {
     setup: &'a LifecycleSetup,
     reason: DrainReason,
     deadline: Deadline,
+    /// The workload as it was when this began.
+    process: Option<Process>,
     steps: Vec<DrainStep>,
     complete: bool,
 }
@@ -127,6 +130,7 @@ pub(super) async fn run(
         setup,
         reason,
         deadline,
+        process: Process::now(Place::of(&setup.workload_host, &profile.workload)),
         steps: Vec::new(),
         complete: true,
     };
@@ -255,6 +259,7 @@ impl Drain<'_> {
     /// Calls the plugin until it is done, fails, or time is over.
     async fn plugin(&mut self, plugin: &dyn Drains) {
         let mut said = String::new();
+        let mut has_ended = false;
         let began = Instant::now();
         for attempt in 0_u32.. {
             let context = DrainContext {
@@ -294,7 +299,18 @@ impl Drain<'_> {
                         self.step("plugin", StepResult::Continues, &*step.note, began);
                         said = step.note;
                     }
-                    tokio::time::sleep(span.max(AGAIN_MIN).min(self.deadline.remaining())).await;
+                    let pause = span.max(AGAIN_MIN).min(self.deadline.remaining());
+                    let pause = tokio::time::sleep(pause);
+                    tokio::select! {
+                        () = pause => {}
+                        // The plugin is asked at once: it may see the end too, and have a word for it.
+                        () = ended(self.process.as_ref()), if !has_ended => has_ended = true,
+                    }
+                    // Started again so soon that the plugin does not see that it ended.
+                    if has_ended && self.process.as_ref().is_some_and(Process::runs_again) {
+                        let note = "the workload has ended, and runs again";
+                        return self.step("plugin", StepResult::Done, note, began);
+                    }
                     if self.deadline.passed() {
                         let note = format!("no time is left, the last word was: {said}");
                         return self.step("plugin", StepResult::OutOfTime, note, began);
@@ -309,7 +325,10 @@ impl Drain<'_> {
         let Some(signal) = profile.drain.signal else {
             return;
         };
-        if alive::is_alive(&self.setup.workload_host, &profile.workload).await == Alive::No {
+        let has_ended = self.process.as_ref().is_some_and(Process::has_ended);
+        if has_ended
+            || alive::is_alive(&self.setup.workload_host, &profile.workload).await == Alive::No
+        {
             return;
         }
         let began = Instant::now();
@@ -319,6 +338,14 @@ impl Drain<'_> {
             Err(error) => (StepResult::Failed, format!("SIG{name}: {error}")),
         };
         self.step("signal", result, note, began);
+    }
+}
+
+/// Waits until the process has ended; for ever where it is not known.
+async fn ended(process: Option<&Process>) {
+    match process {
+        Some(process) => process.ended().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -10,6 +10,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 use super::alive::{self, Alive};
+use super::process::{Place, Process};
 use super::{After, Inner, Lifecycle, Phase, lock};
 use crate::template::ActionFailure;
 
@@ -213,7 +214,14 @@ impl Restart<'_> {
             inner: Arc::clone(self.inner),
         };
         // From before the drain: one of its steps may end the workload.
-        let mut ended = std::pin::pin!(alive::until(&setup.workload_host, &workload, Alive::No));
+        let process = Process::now(Place::of(&setup.workload_host, &workload));
+        let mut ended = std::pin::pin!(async {
+            match &process {
+                // It may be there again before anybody has looked.
+                Some(process) => process.ended().await,
+                None => alive::until(&setup.workload_host, &workload, Alive::No).await,
+            }
+        });
         let mut gone = false;
         let drain = lifecycle.drain(DrainReason::ConfigChange, After::Restart);
         let mut drain = std::pin::pin!(drain);

@@ -402,6 +402,33 @@ async fn a_workload_that_ends_by_its_own_drain_is_not_restarted_twice() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_workload_that_ended_and_runs_again_before_its_plugin_looked_ends_the_drain() {
+    let mut workload = Workload::start(0).await;
+    let port = workload.port;
+    let pod = pod(
+        Some(vec![Ok(Next::AgainIn(Duration::from_secs(1)))]),
+        Control::default(),
+        |profile| {
+            profile.drain.notice = Duration::ZERO;
+            profile.drain.signal = Some(Signal::Term);
+            profile.workload.ports = [("api".to_owned(), port)].into();
+        },
+    );
+    pod.open().await;
+    let restart = pod.lifecycle.request_restart("new files");
+    pod.until_told("step 0").await;
+    workload.stop().await;
+    let _again = Workload::start(port).await;
+    pod.until_phase("running").await;
+    pod.set_ready(true);
+    assert_eq!(restart.await, Ok(()));
+    pod.until_told("plugin: the workload has ended, and runs again")
+        .await;
+    // Nobody stops the new one.
+    assert_eq!(*pod.control.asked.lock().unwrap(), ["turn new files"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn where_nobody_can_restart_it_the_workload_serves_on_and_the_failure_is_told() {
     let control = Control {
         refuses: true,
