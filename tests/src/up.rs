@@ -28,6 +28,12 @@ const DRAIN: Duration = Duration::from_secs(30);
 /// The second Ctrl-C kills.
 const KILL: Duration = Duration::from_secs(5);
 
+/// Between two Ctrl-C of one who does not wait.
+const AGAIN: Duration = Duration::from_millis(500);
+
+/// How often such a one types it.
+const TIMES: u32 = 10;
+
 /// How much of each log a report shows.
 const REPORT_LINES: usize = 150;
 
@@ -253,6 +259,16 @@ impl Up {
         let status = self.ended(DRAIN).await;
         let next = tempfile::tempdir().unwrap();
         (status, std::mem::replace(&mut self.state, next))
+    }
+
+    /// Ends it without waiting for drains, as one who types Ctrl-C again and again does.
+    pub fn cut_off(self) {
+        for _ in 0..TIMES {
+            self.interrupt();
+            if self.ended.recv_timeout(AGAIN) == Err(mpsc::RecvTimeoutError::Disconnected) {
+                break;
+            }
+        }
     }
 
     fn pid(&self) -> Pid {

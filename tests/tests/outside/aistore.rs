@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use outrigger_tests::{
-    Answer, Example, Http, Up, all_ready, eventually, lines, pods, port, probe, series, wrote,
+    Answer, Example, Http, Life, Up, all_ready, eventually, lines, pods, port, probe, series, wrote,
 };
 use serde_json::Value;
 
@@ -43,7 +43,7 @@ fn example() -> Example {
             ),
             (
                 "\"highwm\": 90, \"lowwm\": 75, \"out_of_space\": 95",
-                "\"highwm\": 98, \"lowwm\": 97, \"out_of_space\": 99",
+                "\"highwm\": 99, \"lowwm\": 98, \"out_of_space\": 100",
             ),
         ] {
             example.edit(&defaults, old, new);
@@ -156,7 +156,7 @@ fn content(number: u32) -> String {
 }
 
 #[tokio::test]
-async fn a_target_that_hangs_is_told_by_name_and_no_other_stops_while_objects_move() {
+async fn a_target_that_hangs_is_told_by_its_sidecar_and_missed_by_the_others() {
     let cluster = Cluster::of(example()).await;
     let up = &cluster.up;
     let map = cluster.map().await;
@@ -200,28 +200,12 @@ async fn a_target_that_hangs_is_told_by_name_and_no_other_stops_while_objects_mo
     cluster
         .is("ais-target-0", "aistore_replicas_out_of_map", 0.0)
         .await;
-
-    let restarted = tokio::time::timeout(REBALANCE, up.command(&["restart", "ais-target-0"]));
-    let waits = wrote(
-        up,
-        "ais-target-0",
-        "outrigger",
-        "waits: the rebalance",
-        SOON,
-    );
-    let (restarted, ()) = tokio::join!(restarted, waits);
-    restarted.unwrap().success();
-    let told = lines(up, "ais-target-0", "outrigger");
-    let step = |text: &str| told.iter().position(|line| line.contains(text));
-    let waited = step("waits: the rebalance");
-    let stopped = step("the target unregisters at its stop");
-    assert!(waited.is_some() && waited < stopped, "{told:#?}");
-    all_ready(up, NODES, SOON).await;
     assert_eq!(cluster.lost().await, [""; 0]);
+    cluster.up.cut_off();
 }
 
 #[tokio::test]
-async fn a_scale_down_moves_the_objects_of_the_target_that_goes() {
+async fn objects_outlive_a_scale_down_and_no_target_stops_while_they_move() {
     let example = example();
     let profile = "target/outrigger.yaml";
     example.edit(profile, "# decommission: true", "decommission: true");
@@ -256,4 +240,29 @@ async fn a_scale_down_moves_the_objects_of_the_target_that_goes() {
     assert!(all, "{told:#?}");
     all_ready(up, NODES - 1, SOON).await;
     assert_eq!(cluster.lost().await, [""; 0]);
+
+    // One that was killed comes back, and objects move.
+    let moves = "aistore_rebalance_running";
+    cluster.is("ais-target-0", moves, 0.0).await;
+    up.command(&["kill", "ais-target-1"]).await.success();
+    cluster.is("ais-target-0", moves, 1.0).await;
+    let restarted = tokio::time::timeout(REBALANCE, up.command(&["restart", "ais-target-0"]));
+    let waits = wrote(
+        up,
+        "ais-target-0",
+        "outrigger",
+        "waits: the rebalance",
+        SOON,
+    );
+    let (restarted, ()) = tokio::join!(restarted, waits);
+    restarted.unwrap().success();
+    let told = lines(up, "ais-target-0", "outrigger");
+    let step = |text: &str| told.iter().position(|line| line.contains(text));
+    let waited = step("waits: the rebalance");
+    let stopped = step("the target unregisters at its stop");
+    assert!(waited.is_some() && waited < stopped, "{told:#?}");
+    all_ready(up, NODES - 1, SOON).await;
+    assert_eq!(cluster.lost().await, [""; 0]);
+    Life::read("aistore").is_lived(up).await;
+    cluster.up.cut_off();
 }

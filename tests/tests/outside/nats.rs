@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use outrigger_tests::{Example, Up, all_ready, eventually, get, lines, pods, port, told};
+use outrigger_tests::{
+    Example, Life, Up, all_ready, eventually, get, lines, pods, port, probe, told,
+};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
@@ -135,6 +137,38 @@ async fn a_stop_tells_clients_to_leave_before_they_are_cut_off() {
     assert!(wrote.iter().any(lame_duck), "{wrote:#?}");
     all_ready(&up, 3, SOON).await;
     one_cluster_of(&up, 3).await;
+}
+
+/// Waits until a server is in service, or not any more.
+async fn is_ready(up: &Up, pod: &str, ready: bool) {
+    eventually(
+        SOON,
+        &format!("readiness of {pod} is {ready}"),
+        async || match probe(up, pod, "ready").await? {
+            (pass, _) if pass == ready => Ok(()),
+            other => Err(format!("{other:?}")),
+        },
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_life_of_nats() {
+    let (_example, mut up) = started().await;
+    for count in [5, 3] {
+        up.command(&["scale", &count.to_string()]).await.success();
+        one_cluster_of(&up, count).await;
+        all_ready(&up, usize::try_from(count).unwrap(), SOON).await;
+    }
+    up.command(&["roll"]).await.success();
+    for (signal, ready) in [("STOP", false), ("CONT", true)] {
+        let sent = up.command(&["kill", "nats-1", "--signal", signal]).await;
+        sent.success();
+        is_ready(&up, "nats-1", ready).await;
+    }
+    up.interrupt();
+    assert!(up.ended(SOON).await.success());
+    Life::read("nats").is_lived(&up).await;
 }
 
 /// The least that a client of NATS does.
