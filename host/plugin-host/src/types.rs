@@ -119,14 +119,19 @@ pub struct Plan {
     pub reason: String,
 }
 
-/// One rendered file.
+/// One rendered file, or the rendered environment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Artifact {
-    /// Its absolute path in the workload.
+    /// Its absolute path in the workload, or [`Artifact::ENV`].
     pub path: String,
     /// Its bytes.
     #[serde(skip)]
     pub content: Vec<u8>,
+}
+
+impl Artifact {
+    /// The path of the rendered environment, lines of `NAME='value'`: no file's, which are absolute.
+    pub const ENV: &str = "env";
 }
 
 /// How bad a diagnostic is.

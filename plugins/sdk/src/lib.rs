@@ -18,6 +18,7 @@ pub mod batch;
 pub mod clock;
 pub mod cluster;
 pub mod endpoint;
+pub mod env;
 pub mod exposition;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod fake;

@@ -41,7 +41,8 @@ pub trait Templating {
         )))
     }
 
-    /// Checks the whole set before any of it is put in place. The default finds nothing.
+    /// Checks the whole set before any of it is put in place: the files, and the rendered variables, which
+    /// [`env`](crate::env) reads. The default finds nothing.
     fn validate(_now: &Membership, _items: &[Artifact]) -> Result<Vec<Diagnostic>, Failure> {
         Ok(Vec::new())
     }

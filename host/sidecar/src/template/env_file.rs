@@ -38,6 +38,21 @@ pub(super) fn write(variables: &BTreeMap<String, String>) -> Result<String, Vec<
     }
 }
 
+/// The variable that a line (from 1) of such a file belongs to.
+pub(super) fn name_at(text: &str, line: usize) -> Option<&str> {
+    let mut rest = text;
+    let mut next = 1;
+    while let Some((name, after)) = rest.split_once("='") {
+        let (value, after) = after.split_once("'\n")?;
+        next += 1 + value.matches('\n').count();
+        if line < next {
+            return (line > 0).then_some(name);
+        }
+        rest = after;
+    }
+    None
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -57,6 +72,26 @@ mod tests {
         ]))
         .unwrap();
         assert_eq!(text, "A='$HOME \"x\"\nmore\\'\nB='two words'\n");
+    }
+
+    #[test]
+    fn a_line_tells_its_variable_though_values_have_lines_of_their_own() {
+        let text = write(&variables(&[("A", "one\ntwo"), ("B", ""), ("C", "x='y")])).unwrap_err();
+        assert_eq!(text.len(), 1, "{text:?}");
+        let text = write(&variables(&[("A", "one\ntwo\n"), ("B", ""), ("C", "x=y")])).unwrap();
+        let names: Vec<_> = (0..7).map(|line| name_at(&text, line)).collect();
+        assert_eq!(
+            names,
+            [
+                None,
+                Some("A"),
+                Some("A"),
+                Some("A"),
+                Some("B"),
+                Some("C"),
+                None
+            ]
+        );
     }
 
     #[test]

@@ -10,7 +10,9 @@ use outrigger_plugin_host::{
 };
 use outrigger_profile::{FileFrom, Finding, OnFailure, Profile};
 
+use super::env_file;
 use super::render::RenderedSet;
+use crate::reload::read::DOCUMENT;
 
 /// The part of a plugin that rendering calls.
 pub trait TemplatePlugin: Send + Sync {
@@ -119,14 +121,16 @@ pub(super) async fn validate(
     if !plugin.exports(Interface::Templating) {
         return Ok(Vec::new());
     }
-    let items: Vec<Artifact> = set
-        .files
-        .iter()
-        .map(|file| Artifact {
-            path: file.path.display().to_string(),
-            content: file.content.clone(),
-        })
-        .collect();
+    let files = set.files.iter().map(|file| Artifact {
+        path: file.path.display().to_string(),
+        content: file.content.clone(),
+    });
+    let env = set.env.iter().map(|text| Artifact {
+        path: Artifact::ENV.to_owned(),
+        content: text.clone().into_bytes(),
+    });
+    let items: Vec<Artifact> = files.chain(env).collect();
+    let finding = |diagnostic| finding(diagnostic, set.env.as_deref());
     match plugin.validate(now, &items).await {
         Ok(diagnostics) => {
             let (errors, warnings): (Vec<_>, Vec<_>) = diagnostics
@@ -169,13 +173,22 @@ fn failed(error: &CallError) -> Finding {
     }
 }
 
-fn finding(diagnostic: Diagnostic) -> Finding {
+/// `env` are the rendered variables: their templates stand in the profile, and what is wrong with one is told there.
+fn finding(diagnostic: Diagnostic, env: Option<&str>) -> Finding {
+    let line = usize::try_from(diagnostic.line).unwrap_or(0);
+    let (place, file, line) = if diagnostic.artifact == Artifact::ENV {
+        let name = env.and_then(|env| env_file::name_at(env, line));
+        let place = name.map_or("spec.env".to_owned(), |name| format!("spec.env.{name}"));
+        (place, DOCUMENT.to_owned(), 0)
+    } else {
+        (String::new(), diagnostic.artifact, line)
+    };
     let mut finding = match diagnostic.severity {
-        DiagnosticSeverity::Error => Finding::error("", diagnostic.message),
-        DiagnosticSeverity::Warning => Finding::warning("", diagnostic.message),
+        DiagnosticSeverity::Error => Finding::error(place, diagnostic.message),
+        DiagnosticSeverity::Warning => Finding::warning(place, diagnostic.message),
     }
-    .in_file(diagnostic.artifact)
-    .at_line(usize::try_from(diagnostic.line).unwrap_or(0));
+    .in_file(file)
+    .at_line(line);
     if !diagnostic.hint.is_empty() {
         finding = finding.hint(diagnostic.hint);
     }

@@ -22,6 +22,7 @@ use crate::template::{ActionFailure, PodSeeds, VolumeFacts, on_change};
 
 mod related;
 mod trials;
+mod variables;
 
 const PROFILE: &str = "\
 apiVersion: outrigger.dev/v1alpha1
@@ -79,6 +80,18 @@ impl TemplatePlugin for FakePlugin {
         Box::pin(async {
             if self.traps.load(Ordering::SeqCst) {
                 return Err(trap("templating.validate"));
+            }
+            let env = items.iter().find(|item| item.path == Artifact::ENV);
+            let text = env.map(|item| String::from_utf8_lossy(&item.content));
+            let empty = text.and_then(|text| text.lines().position(|line| line.ends_with("=''")));
+            if let Some(above) = empty {
+                return Ok(vec![Diagnostic {
+                    severity: DiagnosticSeverity::Error,
+                    artifact: Artifact::ENV.to_owned(),
+                    line: u32::try_from(above).unwrap() + 1,
+                    message: "the value is empty".to_owned(),
+                    hint: "write the pod's name".to_owned(),
+                }]);
             }
             let objects = self.objects.load(Ordering::SeqCst);
             Ok(objects
