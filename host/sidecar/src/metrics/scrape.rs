@@ -90,8 +90,8 @@ impl Merged {
     pub(super) fn add(&mut self, families: Vec<Family>) -> Result<(), String> {
         let mut problem = None;
         for family in families {
-            let place = if let Some(place) = self.places.get(&family.name) {
-                *place
+            let place = if let Some(place) = self.place(&family) {
+                place
             } else {
                 let names = family.sample_names();
                 if let Some(name) = names.iter().find(|name| self.taken.contains(*name)) {
@@ -128,6 +128,13 @@ impl Merged {
             }
         }
         problem.map_or(Ok(()), Err)
+    }
+
+    /// Where the same family of another target stands. A counter is no gauge, though they share a name.
+    fn place(&self, family: &Family) -> Option<usize> {
+        let place = *self.places.get(&family.name)?;
+        let counts = |family: &Family| family.kind == Kind::Counter;
+        (counts(&self.families[place]) == counts(family)).then_some(place)
     }
 
     pub(super) fn families(self) -> Vec<Family> {
@@ -185,6 +192,10 @@ mod tests {
             (
                 "outrigger_peers 1\n",
                 "`outrigger_peers` belongs to another family",
+            ),
+            (
+                "# TYPE lag counter\nlag_total 6\n",
+                "`lag` belongs to another family",
             ),
             (
                 "other{cluster=\"x\"} 1\n",

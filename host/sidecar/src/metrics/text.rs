@@ -1,6 +1,8 @@
 //! Reads the text formats that workloads expose, line by line. Pure; what it cannot read is an error
 //! with its line, never a guess.
 
+use std::collections::HashSet;
+
 use super::derived::is_metric_name;
 use super::family::{Family, Kind, Sample, Value};
 
@@ -37,6 +39,7 @@ pub fn parse(text: &str) -> Result<Vec<Family>, ParseError> {
             reader.sample(line).map_err(fail)?;
         }
     }
+    reader.part_namesakes();
     Ok(reader.families)
 }
 
@@ -121,6 +124,22 @@ impl Reader {
         self.places
             .insert(sample.to_owned(), self.families.len() - 1);
         self.families.len() - 1
+    }
+}
+
+impl Reader {
+    /// A counter whose family would be named as another one is: Go's `go_memstats_alloc_bytes_total` beside the
+    /// gauge `go_memstats_alloc_bytes`, which the older format allows. It keeps its name, without its kind.
+    fn part_namesakes(&mut self) {
+        let others = self.families.iter();
+        let others = others.filter(|family| family.kind != Kind::Counter);
+        let taken: HashSet<String> = others.map(|family| family.name.clone()).collect();
+        for family in &mut self.families {
+            if family.kind == Kind::Counter && taken.contains(&family.name) {
+                family.name.push_str("_total");
+                family.kind = Kind::Unknown;
+            }
+        }
     }
 }
 
@@ -231,6 +250,34 @@ took_sum NaN
 # TYPE took_count untyped
 took_count 3.0
 "
+        );
+    }
+
+    #[test]
+    fn a_counter_and_a_gauge_of_one_name_are_two_families() {
+        const GO: &str = "\
+# TYPE go_memstats_alloc_bytes gauge
+go_memstats_alloc_bytes 15
+# HELP go_memstats_alloc_bytes_total so far
+# TYPE go_memstats_alloc_bytes_total counter
+go_memstats_alloc_bytes_total 55
+";
+        let families = parse(GO).unwrap();
+        assert_eq!(
+            encode(&families, &[], Format::Classic).unwrap(),
+            "\
+# HELP go_memstats_alloc_bytes 
+# TYPE go_memstats_alloc_bytes gauge
+go_memstats_alloc_bytes 15.0
+# HELP go_memstats_alloc_bytes_total so far
+# TYPE go_memstats_alloc_bytes_total untyped
+go_memstats_alloc_bytes_total 55.0
+"
+        );
+        let open = encode(&families, &[], Format::OpenMetrics).unwrap();
+        assert!(
+            open.contains("\ngo_memstats_alloc_bytes_total 55.0\n"),
+            "{open}"
         );
     }
 
