@@ -1,11 +1,12 @@
 //! What TAG would take without a word in a configuration file that is about to be put in place. Most run it
 //! by its environment, and have none.
 
+use outrigger_plugin_sdk::env::Variable;
 use outrigger_plugin_sdk::inspect::{self, Inspection};
 use outrigger_plugin_sdk::yaml::{Node, Value};
-use outrigger_plugin_sdk::{Diagnostic, Membership, Replica};
+use outrigger_plugin_sdk::{Diagnostic, Membership, Severity};
 
-use crate::disk;
+use crate::faults;
 use crate::settings::Settings;
 
 /// The keys of the file's top level and of `cache`: TAG ignores those that it does not know.
@@ -39,18 +40,19 @@ const CACHE: &[&str] = &[
 
 struct Checked<'a> {
     root: Node,
-    own: &'a Replica,
     now: &'a Membership,
+    env: &'a [Variable],
     found: Inspection<'a>,
 }
 
-/// What is wrong with a configuration, for this replica. `total` is the size of the cache's disk, where it is
-/// known.
+/// What is wrong with a configuration, for this replica, beside the rendered variables. `total` is the size of
+/// the cache's disk, where it is known.
 pub fn check(
     path: &str,
     content: &[u8],
     settings: &Settings,
     now: &Membership,
+    env: &[Variable],
     total: Option<f64>,
 ) -> Vec<Diagnostic> {
     let root = match inspect::yaml(path, content) {
@@ -58,13 +60,10 @@ pub fn check(
         Ok(None) => return Vec::new(),
         Err(found) => return vec![found],
     };
-    let Some(own) = now.own() else {
-        return Vec::new();
-    };
     let mut checked = Checked {
         root,
-        own,
         now,
+        env,
         found: Inspection::new(path),
     };
     checked.keys(&[], TOP);
@@ -102,7 +101,7 @@ impl Checked<'_> {
             .root
             .scalars()
             .into_iter()
-            .filter(|(_, node)| node.text().is_some_and(|text| text.contains("${")))
+            .filter(|(_, node)| node.text().is_some_and(faults::is_left_open))
             .map(|(path, node)| (node.line, path))
             .collect();
         for (line, path) in open {
@@ -117,27 +116,16 @@ impl Checked<'_> {
     fn cap(&mut self, total: Option<f64>) {
         const USE_THE_OUTPUT: &str = "write `max_disk_usage_bytes: {{ plugin[\"disk-cap\"] }}`";
         let line = self.root.entry(&["cache"]).map_or(0, |entry| entry.line);
-        let Some((text, line)) = self.text("max_disk_usage_bytes") else {
-            // The environment may say it, which is not shown here.
+        if let Some((text, line)) = self.text("max_disk_usage_bytes") {
+            if let Some(why) = faults::cap(&text, total) {
+                let why = format!("`cache.max_disk_usage_bytes`: {why}");
+                self.found.error(line, why, USE_THE_OUTPUT);
+            }
+        } else if !self.is_in_env("TAG_CACHE_MAX_DISK_USAGE") {
+            // The manifest may say it, which is not shown here.
             self.found.warning(
                 line,
                 "`cache.max_disk_usage_bytes` is missing: without TAG_CACHE_MAX_DISK_USAGE there is no cap, and the disk fills up",
-                USE_THE_OUTPUT,
-            );
-            return;
-        };
-        let Ok(bytes) = text.parse::<u64>() else {
-            self.found.error(
-                line,
-                format!("`cache.max_disk_usage_bytes: {text}` is no number of bytes, and TAG takes nothing else"),
-                USE_THE_OUTPUT,
-            );
-            return;
-        };
-        if let Err(why) = disk::cap(total.unwrap_or(f64::MAX), 100, Some(&bytes.to_string())) {
-            self.found.error(
-                line,
-                format!("`cache.max_disk_usage_bytes`: {why}"),
                 USE_THE_OUTPUT,
             );
         }
@@ -145,13 +133,12 @@ impl Checked<'_> {
 
     fn identity(&mut self) {
         const USE_THE_OUTPUT: &str = "write `node_id: {{ plugin[\"node-id\"] }}`";
-        let seeds = self.root.entry(&["cache", "seed_nodes"]);
-        let has_seeds = seeds.as_ref().is_some_and(|entry| match &entry.node.value {
-            Value::List(items) => !items.is_empty(),
-            _ => entry.node.text().is_some(),
-        });
         let Some((id, line)) = self.text("node_id") else {
-            if let Some(seeds) = seeds.filter(|_| has_seeds) {
+            let seeds = self.root.entry(&["cache", "seed_nodes"]);
+            if let Some(seeds) = seeds
+                && has_any(&seeds.node)
+                && !self.is_in_env("TAG_CACHE_NODE_ID")
+            {
                 self.found.error(
                     seeds.line,
                     "`cache.seed_nodes` without `cache.node_id`: TAG runs alone, and says nothing of it",
@@ -160,22 +147,16 @@ impl Checked<'_> {
             }
             return;
         };
-        if id == self.own.name {
-            return;
-        }
-        let other = self.now.peers().any(|peer| peer.name == id);
-        if other {
-            self.found.error(
-                line,
-                format!("`cache.node_id: {id}` is another replica's: of two with the same ID one is no member"),
-                USE_THE_OUTPUT,
-            );
-        } else {
-            self.found.warning(
-                line,
-                format!("`cache.node_id: {id}` is not the pod's name: is it another one in each replica?"),
-                USE_THE_OUTPUT,
-            );
+        match faults::node_id(&id, self.now) {
+            None => {}
+            Some((Severity::Error, why)) => {
+                let why = format!("`cache.node_id`: {why}");
+                self.found.error(line, why, USE_THE_OUTPUT);
+            }
+            Some((Severity::Warning, why)) => {
+                let why = format!("`cache.node_id`: {why}");
+                self.found.warning(line, why, USE_THE_OUTPUT);
+            }
         }
     }
 
@@ -183,23 +164,26 @@ impl Checked<'_> {
         let Some((told, line)) = self.text("advertise_addr") else {
             return;
         };
-        let host = told.rsplit_once(':').map_or("", |(host, _)| host);
-        let of_another = self
-            .now
-            .peers()
-            .any(|peer| peer.host == host || peer.addresses.iter().any(|address| address == host));
-        let problem = if matches!(host, "" | "0.0.0.0" | "[::]") {
-            "names no host: the others could not reach this replica"
-        } else if of_another {
-            "is another replica's"
-        } else {
-            return;
-        };
-        self.found.error(
-            line,
-            format!("`cache.advertise_addr: {told}` {problem}"),
-            "write `advertise_addr: {{ plugin[\"advertise-addr\"] }}`",
-        );
+        if let Some(why) = faults::advertised(&told, self.now) {
+            self.found.error(
+                line,
+                format!("`cache.advertise_addr`: {why}"),
+                "write `advertise_addr: {{ plugin[\"advertise-addr\"] }}`",
+            );
+        }
+    }
+
+    /// Whether a rendered variable says it, which TAG takes before the file.
+    fn is_in_env(&self, name: &str) -> bool {
+        let mut env = self.env.iter();
+        env.any(|variable| variable.name == name && !variable.value.is_empty())
+    }
+}
+
+fn has_any(seeds: &Node) -> bool {
+    match &seeds.value {
+        Value::List(items) => !items.is_empty(),
+        _ => seeds.text().is_some(),
     }
 }
 

@@ -8,12 +8,15 @@ pub mod config;
 pub mod counts;
 pub mod disk;
 pub mod drain;
+pub mod faults;
 pub mod health;
 pub mod metrics;
 pub mod observe;
 pub mod plan;
 pub mod settings;
+pub mod variables;
 
+use outrigger_plugin_sdk::env::{self, Variable};
 use outrigger_plugin_sdk::{
     Artifact, Batch, Descriptor, Diagnostic, Discovery, DrainContext, Failure, Health, Lifecycle,
     Membership, Metrics, Plan, Plugin, Probe, Reason, Status, Step, Templating, Verdict, export,
@@ -83,11 +86,13 @@ impl Templating for Tag {
     fn validate(now: &Membership, items: &[Artifact]) -> Result<Vec<Diagnostic>, Failure> {
         let settings = Settings::load()?;
         let total = observe::disk(&settings).map(|disk| disk.total);
-        Ok(items
-            .iter()
-            .filter(|item| settings.is_config(&item.path))
-            .flat_map(|item| config::check(&item.path, &item.content, &settings, now, total))
-            .collect())
+        let env: Vec<Variable> = items.iter().flat_map(env::variables).collect();
+        let mut found = variables::check(&env, &settings, now, total);
+        for item in items.iter().filter(|item| settings.is_config(&item.path)) {
+            let of_file = config::check(&item.path, &item.content, &settings, now, &env, total);
+            found.extend(of_file);
+        }
+        Ok(found)
     }
 }
 

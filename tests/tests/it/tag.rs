@@ -13,14 +13,7 @@ const SOON: Duration = Duration::from_secs(30);
 const NOTICED: Duration = Duration::from_mins(1);
 
 pub(crate) fn example() -> Example {
-    let example = stand_in::example("tag", "tigrisdata/tag");
-    // The stand-in opens its cache in a second.
-    example.edit(
-        "statefulset.yaml",
-        "periodSeconds: 10\n            timeoutSeconds: 5\n            failureThreshold: 60",
-        "periodSeconds: 1\n            timeoutSeconds: 5\n            failureThreshold: 600",
-    );
-    example
+    stand_in::example("tag", "tigrisdata/tag")
 }
 
 async fn members(up: &Up, pod: &str, count: f64) {
@@ -57,6 +50,9 @@ async fn tag_gets_its_variables_and_becomes_one_cluster() {
             .find(|line| line.contains("\"reached_nodes\":\"1\""));
         assert_eq!(alone, None, "{pod} found more than itself");
     }
+
+    let so_far = series(&up, "tag-0", "go_memstats_alloc_bytes_total").await;
+    assert_eq!(so_far, Ok(55_856_936.0), "beside the gauge of that name");
 
     get(&up, "tag-0", "http", "/bucket/key").await.unwrap();
     get(&up, "tag-0", "http", "/bucket/key").await.unwrap();
@@ -210,4 +206,29 @@ async fn a_cap_beyond_the_disk_is_refused_and_no_tag_starts_with_it() {
         SOON,
     )
     .await;
+}
+
+#[tokio::test]
+async fn a_variable_that_tag_would_misread_is_refused_by_its_name_and_what_runs_stands() {
+    let example = example();
+    let up = Up::start(example.path(), &["--replicas", "1"]).await;
+    all_ready(&up, 1).await;
+    example.edit(
+        "outrigger.yaml",
+        "TAG_CACHE_NODE_ID: \"{{ self.name }}\"",
+        "TAG_CACHE_NODE_ID: \"\"",
+    );
+    let refused = [
+        "spec.env.TAG_CACHE_NODE_ID: the node ID is empty beside TAG_CACHE_SEED_NODES",
+        "spec.env.TAG_CACHE_MAX_DISK_USAGE: `400Gi` is no number of bytes",
+    ];
+    wrote(&up, "tag-0", "outrigger", refused[0], SOON).await;
+    let cap = "{{- [most, plugin[\"disk-cap\"] | default(most) | int] | min -}}";
+    example.edit("outrigger.yaml", cap, "400Gi");
+    wrote(&up, "tag-0", "outrigger", refused[1], SOON).await;
+    let pods = all_ready(&up, 1).await;
+    assert_eq!(pods[0].restarts, 0);
+    let starts = lines(&up, "tag-0", "tag");
+    let starts = starts.iter().filter(|line| line.contains("max_disk_usage"));
+    assert_eq!(starts.count(), 1, "nobody was restarted with it");
 }

@@ -19,6 +19,7 @@ fn found_in(text: &str) -> Vec<(Severity, u32, String)> {
         text.as_bytes(),
         &Settings::default(),
         &now,
+        &[],
         DISK,
     )
     .into_iter()
