@@ -18,7 +18,7 @@ struct Steps<'a> {
     replicas: usize,
     /// To how many it is scaled, before it is scaled back.
     more: usize,
-    /// Replicas of other StatefulSets.
+    /// Replicas of other `StatefulSet`s.
     others: usize,
 }
 
