@@ -12,6 +12,7 @@ pub mod memory;
 pub mod observe;
 pub mod series;
 pub mod server;
+pub mod server_config;
 pub mod settings;
 pub mod status;
 
@@ -52,18 +53,21 @@ impl Plugin for Oxia {
 impl Templating for Oxia {
     fn validate(_now: &Membership, items: &[Artifact]) -> Result<Vec<Diagnostic>, Failure> {
         let settings = Settings::load()?;
-        if settings.role == Role::Server {
-            return Ok(Vec::new());
-        }
-        let status = observe::status(&settings).ok();
-        Ok(items
-            .iter()
-            .filter(|item| settings.is_cluster_file(&item.path))
-            .flat_map(|item| {
+        let checked = items.iter().filter(|item| settings.is_checked(&item.path));
+        Ok(match settings.role {
+            Role::Server => checked
+                .flat_map(|item| server_config::check(&item.path, &item.content))
+                .collect(),
+            Role::Coordinator => {
+                let status = observe::status(&settings).ok();
                 let services = &settings.client_services;
-                config::check(&item.path, &item.content, services, status.as_ref())
-            })
-            .collect())
+                checked
+                    .flat_map(|item| {
+                        config::check(&item.path, &item.content, services, status.as_ref())
+                    })
+                    .collect()
+            }
+        })
     }
 }
 

@@ -43,8 +43,10 @@ pub struct Settings {
     pub volume: String,
     /// The status's path on it.
     pub status_file: String,
-    /// The name of the file that is checked.
+    /// The name of the coordinator's list of servers among the files.
     pub cluster_file: String,
+    /// The name of a server's configuration among the files.
+    pub server_file: String,
     /// The Services by which clients come.
     pub client_services: Vec<String>,
 }
@@ -56,6 +58,7 @@ impl Default for Settings {
             volume: "metadata".to_owned(),
             status_file: "cluster-status.json".to_owned(),
             cluster_file: "cluster.yaml".to_owned(),
+            server_file: "dataserver.yaml".to_owned(),
             client_services: Vec::new(),
         }
     }
@@ -70,6 +73,7 @@ impl Settings {
             volume: settings::get_or("volume", default.volume)?,
             status_file: settings::get_or("status-file", default.status_file)?,
             cluster_file: settings::get_or("cluster-file", default.cluster_file)?,
+            server_file: settings::get_or("server-file", default.server_file)?,
             client_services: settings::get_or("client-services", default.client_services)?,
         })
     }
@@ -91,9 +95,13 @@ impl Settings {
         .to_string()
     }
 
-    /// Whether an artifact is the list of servers.
-    pub fn is_cluster_file(&self, path: &str) -> bool {
-        path.rsplit('/').next() == Some(self.cluster_file.as_str())
+    /// Whether an artifact is the one that is checked in this role.
+    pub fn is_checked(&self, path: &str) -> bool {
+        let checked = match self.role {
+            Role::Coordinator => &self.cluster_file,
+            Role::Server => &self.server_file,
+        };
+        path.rsplit('/').next() == Some(checked)
     }
 }
 
@@ -114,6 +122,7 @@ mod tests {
             "volume": settings.volume,
             "status-file": settings.status_file,
             "cluster-file": settings.cluster_file,
+            "server-file": settings.server_file,
             "client-services": settings.client_services,
         });
         let properties = schema["properties"].as_object().unwrap();

@@ -184,6 +184,7 @@ impl Runner {
     async fn follow_process(&self) {
         let mut known = Sockets::new();
         let mut is_gone = false;
+        let mut is_silent = false;
         loop {
             tokio::time::sleep(SOCKETS_EVERY).await;
             if !self.core().is_up() {
@@ -195,10 +196,14 @@ impl Runner {
             let now = match place.sockets() {
                 Ok(now) => now,
                 Err(error) => {
-                    tracing::debug!(%error, "The kernel does not tell who listens: ends of the workload's process are seen by the probes alone");
-                    return std::future::pending().await;
+                    if !is_silent {
+                        tracing::debug!(%error, "The kernel does not tell who listens");
+                        is_silent = true;
+                    }
+                    continue;
                 }
             };
+            is_silent = false;
             let became = Became::of(&known, &now);
             match became {
                 Became::Same => known = now,
