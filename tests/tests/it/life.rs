@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use outrigger_tests::{Example, Life, Up, all_ready, wrote};
+use outrigger_tests::{Example, Life, Up, all_ready, eventually, lines, wrote};
 
 use crate::{oxia, piko, tag};
 
@@ -20,15 +20,20 @@ struct Steps<'a> {
     more: usize,
     /// Replicas of other `StatefulSet`s.
     others: usize,
+    /// Whether those that run restart, one after the other, when their number changes.
+    restart: bool,
 }
 
 async fn is_as_told(name: &str, example: &Example, steps: Steps<'_>) {
     let mut up = Up::start(example.path(), &[]).await;
     let set = format!("--statefulset={}", steps.set);
     all_ready(&up, steps.replicas + steps.others, SOON).await;
-    for count in [steps.more, steps.replicas] {
+    for (times, count) in [(1, steps.more), (2, steps.replicas)] {
         let scaled = up.command(&["scale", &set, &count.to_string()]).await;
         scaled.success();
+        if steps.restart {
+            restarted(&up, &steps, times).await;
+        }
         all_ready(&up, count + steps.others, SOON).await;
     }
     let killed = format!("{}-1", steps.set);
@@ -41,6 +46,24 @@ async fn is_as_told(name: &str, example: &Example, steps: Steps<'_>) {
     Life::read(name).is_lived(&up).await;
 }
 
+/// Waits until each of those that run has restarted so often.
+async fn restarted(up: &Up, steps: &Steps<'_>, times: usize) {
+    for ordinal in 0..steps.replicas {
+        let pod = format!("{}-{ordinal}", steps.set);
+        let what = format!("{pod} has restarted {times} times");
+        eventually(SOON, &what, async || {
+            let lines = lines(up, &pod, "outrigger");
+            let is_end = |line: &&String| line.contains("runs with its new configuration");
+            if lines.iter().filter(is_end).count() >= times {
+                Ok(())
+            } else {
+                Err(lines.join("\n"))
+            }
+        })
+        .await;
+    }
+}
+
 #[tokio::test]
 async fn a_life_of_agdb() {
     let steps = Steps {
@@ -48,6 +71,7 @@ async fn a_life_of_agdb() {
         replicas: 3,
         more: 5,
         others: 0,
+        restart: true,
     };
     is_as_told("agdb", &Example::copy("agdb"), steps).await;
 }
@@ -59,6 +83,7 @@ async fn a_life_of_piko() {
         replicas: 3,
         more: 5,
         others: 0,
+        restart: false,
     };
     is_as_told("piko", &piko::example(), steps).await;
 }
@@ -70,6 +95,7 @@ async fn a_life_of_oxia() {
         replicas: 3,
         more: 4,
         others: 1,
+        restart: false,
     };
     is_as_told("oxia", &oxia::example(), steps).await;
 }
@@ -81,6 +107,7 @@ async fn a_life_of_tag() {
         replicas: 3,
         more: 5,
         others: 0,
+        restart: false,
     };
     is_as_told("tag", &tag::example(), steps).await;
 }
