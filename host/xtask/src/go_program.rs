@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::machine::{self, Missing};
 use crate::{Failure, cache, command, progress};
@@ -54,16 +55,7 @@ impl GoProgram {
         let bin = path.parent().unwrap_or(Path::new("/"));
         fs::create_dir_all(bin)
             .map_err(|error| Failure::new(format!("cannot make {}: {error}", bin.display())))?;
-        let go = |folder: &Path, args: &[&str]| {
-            let mut go = command::program(&go);
-            go.args(args).current_dir(folder);
-            go.envs([
-                ("GOTOOLCHAIN", "local"),
-                ("GOWORK", "off"),
-                ("GOFLAGS", "-mod=readonly -buildvcs=false"),
-            ]);
-            go
-        };
+        let go = |folder: &Path, args: &[&str]| go_in(&go, folder, args);
         let module = format!("{}@{}", self.module, self.version);
         // `bin` is of no module of its own.
         if let Some(missing) = fetched(&mut go(bin, &["mod", "download", &module]), MISMATCH)? {
@@ -97,15 +89,25 @@ impl GoProgram {
     }
 }
 
+/// A command of Go in a folder: by the Go that is here and the modules that go.sum names, whatever surrounds
+/// the folder.
+pub(crate) fn go_in(go: &Path, folder: &Path, args: &[&str]) -> Command {
+    let mut go = command::program(go);
+    go.args(args).current_dir(folder);
+    go.envs([
+        ("GOTOOLCHAIN", "local"),
+        ("GOWORK", "off"),
+        ("GOFLAGS", "-mod=readonly -buildvcs=false"),
+    ]);
+    go
+}
+
 /// What Go says of modules that are not what their sums say.
 pub(crate) const MISMATCH: &[&str] = &["checksum", "go.sum"];
 
 /// Fetches dependencies. That they cannot be had is a reason to skip; that they are not what they should
 /// be, which one of the words tells, is a failure.
-pub(crate) fn fetched(
-    fetch: &mut std::process::Command,
-    wrong: &[&str],
-) -> Result<Option<Missing>, Failure> {
+pub(crate) fn fetched(fetch: &mut Command, wrong: &[&str]) -> Result<Option<Missing>, Failure> {
     match command::read(fetch) {
         Ok(_) => Ok(None),
         Err(failure) if wrong.iter().any(|word| failure.message.contains(word)) => Err(failure),

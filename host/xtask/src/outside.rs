@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::go_program::{self, AISNODE, GoProgram, NATS_SERVER, fetched};
+use crate::go_program::{self, AISNODE, GoProgram, NATS_SERVER, fetched, go_in};
 use crate::machine::{self, Missing};
 use crate::running::{Example, Scratch};
 use crate::{Failure, Outcome, cache, command, progress, workspace};
@@ -78,17 +78,7 @@ fn promparse() -> Result<Result<PathBuf, Missing>, Failure> {
         Err(missing) => return Ok(Err(missing)),
     };
     let source = workspace::root().join("tests/outside/promparse");
-    let go = |args: &[&str]| {
-        let mut go = command::program(&go);
-        go.args(args).current_dir(&source);
-        // The Go that is here and the modules that go.sum names, whatever surrounds the checkout.
-        go.envs([
-            ("GOTOOLCHAIN", "local"),
-            ("GOWORK", "off"),
-            ("GOFLAGS", "-mod=readonly -buildvcs=false"),
-        ]);
-        go
-    };
+    let go = |args: &[&str]| go_in(&go, &source, args);
     if let Some(missing) = fetched(&mut go(&["mod", "download"]), go_program::MISMATCH)? {
         return Ok(Err(missing));
     }

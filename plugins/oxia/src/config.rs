@@ -41,7 +41,7 @@ pub fn check(
         root,
         found: Inspection::new(path),
     };
-    checked.keys();
+    unknown_keys(&checked.root, &[(&[], TOP)], &mut checked.found);
     let servers = checked.servers();
     checked.namespaces(servers.len());
     checked.authorities(services);
@@ -51,20 +51,30 @@ pub fn check(
     checked.found.into_diagnostics()
 }
 
+/// Warns of the keys that no section knows.
+pub(crate) fn unknown_keys(
+    root: &Node,
+    sections: &[(&[&str], &[&str])],
+    found: &mut Inspection<'_>,
+) {
+    for (section, known) in sections {
+        let place = match section {
+            [] => "this file".to_owned(),
+            path => format!("`{}`", path.join(".")),
+        };
+        for entry in root.unknown(section, known) {
+            let message = format!("`{}` is no key of {place}", entry.key);
+            found.warning(entry.line, message, "Oxia ignores it without a word");
+        }
+    }
+}
+
 impl Checked<'_> {
     /// The line and the items of a list of the top level.
     fn list(&self, key: &str) -> (u32, Vec<Node>) {
         match self.root.entry(&[key]) {
             Some(entry) => (entry.line, entry.node.items().to_vec()),
             None => (0, Vec::new()),
-        }
-    }
-
-    fn keys(&mut self) {
-        for entry in self.root.unknown(&[], TOP) {
-            let message = format!("`{}` is no key of this file", entry.key);
-            self.found
-                .warning(entry.line, message, "Oxia ignores it without a word");
         }
     }
 

@@ -5,6 +5,8 @@ use outrigger_plugin_sdk::Diagnostic;
 use outrigger_plugin_sdk::inspect::{self, Inspection};
 use outrigger_plugin_sdk::yaml::Node;
 
+use crate::config::unknown_keys;
+
 /// The keys of each section that has any; Oxia ignores those that it does not know.
 const SECTIONS: &[(&[&str], &[&str])] = &[
     (
@@ -69,12 +71,7 @@ pub fn check(path: &str, content: &[u8]) -> Vec<Diagnostic> {
         Err(found) => return vec![found.hint(DOES_NOT_START)],
     };
     let mut found = Inspection::new(path);
-    for (section, known) in SECTIONS {
-        for entry in root.unknown(section, known) {
-            let message = format!("`{}` is no key of {}", entry.key, place(section));
-            found.warning(entry.line, message, "Oxia ignores it without a word");
-        }
-    }
+    unknown_keys(&root, SECTIONS, &mut found);
     for (folder, default) in FOLDERS {
         check_folder(&root, folder, default, &mut found);
     }
@@ -101,13 +98,6 @@ pub fn check(path: &str, content: &[u8]) -> Vec<Diagnostic> {
         found.error(line, message, "write megabytes, without a unit");
     }
     found.into_diagnostics()
-}
-
-fn place(section: &[&str]) -> String {
-    match section {
-        [] => "this file".to_owned(),
-        path => format!("`{}`", path.join(".")),
-    }
 }
 
 fn check_folder(root: &Node, folder: &[&str], default: &str, found: &mut Inspection<'_>) {

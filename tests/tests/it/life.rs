@@ -24,7 +24,21 @@ struct Steps<'a> {
     restart: bool,
 }
 
-async fn is_as_told(name: &str, example: &Example, steps: Steps<'_>) {
+impl<'a> Steps<'a> {
+    /// Three replicas, and five for a while.
+    fn of(set: &'a str) -> Self {
+        Self {
+            set,
+            replicas: 3,
+            more: 5,
+            others: 0,
+            restart: false,
+        }
+    }
+}
+
+/// A `StatefulSet` is called as its example is.
+async fn is_as_told(example: &Example, steps: Steps<'_>) {
     let mut up = Up::start(example.path(), &[]).await;
     let set = format!("--statefulset={}", steps.set);
     all_ready(&up, steps.replicas + steps.others, SOON).await;
@@ -43,7 +57,7 @@ async fn is_as_told(name: &str, example: &Example, steps: Steps<'_>) {
     up.command(&["roll", &set]).await.success();
     up.interrupt();
     assert!(up.ended(SOON).await.success());
-    Life::read(name).is_lived(&up).await;
+    Life::read(steps.set).is_lived(&up).await;
 }
 
 /// Waits until each of those that run has restarted so often.
@@ -67,47 +81,28 @@ async fn restarted(up: &Up, steps: &Steps<'_>, times: usize) {
 #[tokio::test]
 async fn a_life_of_agdb() {
     let steps = Steps {
-        set: "agdb",
-        replicas: 3,
-        more: 5,
-        others: 0,
         restart: true,
+        ..Steps::of("agdb")
     };
-    is_as_told("agdb", &Example::copy("agdb"), steps).await;
+    is_as_told(&Example::copy("agdb"), steps).await;
 }
 
 #[tokio::test]
 async fn a_life_of_piko() {
-    let steps = Steps {
-        set: "piko",
-        replicas: 3,
-        more: 5,
-        others: 0,
-        restart: false,
-    };
-    is_as_told("piko", &piko::example(), steps).await;
+    is_as_told(&piko::example(), Steps::of("piko")).await;
 }
 
 #[tokio::test]
 async fn a_life_of_oxia() {
     let steps = Steps {
-        set: "oxia",
-        replicas: 3,
         more: 4,
         others: 1,
-        restart: false,
+        ..Steps::of("oxia")
     };
-    is_as_told("oxia", &oxia::example(), steps).await;
+    is_as_told(&oxia::example(), steps).await;
 }
 
 #[tokio::test]
 async fn a_life_of_tag() {
-    let steps = Steps {
-        set: "tag",
-        replicas: 3,
-        more: 5,
-        others: 0,
-        restart: false,
-    };
-    is_as_told("tag", &tag::example(), steps).await;
+    is_as_told(&tag::example(), Steps::of("tag")).await;
 }

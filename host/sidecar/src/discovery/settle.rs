@@ -166,24 +166,12 @@ pub(crate) fn is_complete(set: &PeerSet) -> bool {
 mod tests {
     use std::net::IpAddr;
 
-    use outrigger_peers::{Identity, Phase, Staleness};
+    use outrigger_peers::{Phase, Staleness};
 
     use super::*;
+    use crate::fixture::peers as expected;
 
     const HOLD: Duration = Duration::from_millis(500);
-
-    fn expected(desired: u32) -> PeerSet {
-        let identity = Identity {
-            stateful_set: "db".into(),
-            ordinal: Ordinal(0),
-            namespace: "default".into(),
-            service: "db".into(),
-            cluster_domain: "cluster.local".into(),
-            ip: None,
-            uid: String::new(),
-        };
-        PeerSet::expected(identity, Ordinal(0), desired)
-    }
 
     /// `desired` replicas of which these are there.
     fn with(desired: u32, present: &[u32]) -> PeerSet {

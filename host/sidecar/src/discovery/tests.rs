@@ -5,19 +5,11 @@ use std::net::IpAddr;
 use outrigger_peers::{Ordinal, Phase};
 
 use super::*;
+use crate::fixture;
 
 /// `db-0` sees this many of its own, each ready.
 fn seen(desired: u32, present: &[u8]) -> PeerSet {
-    let identity = Identity {
-        stateful_set: "db".into(),
-        ordinal: Ordinal(0),
-        namespace: "default".into(),
-        service: "db".into(),
-        cluster_domain: "cluster.local".into(),
-        ip: None,
-        uid: String::new(),
-    };
-    let mut set = PeerSet::expected(identity, Ordinal(0), desired);
+    let mut set = fixture::peers(desired);
     for ordinal in present {
         let replica = set.replicas.get_mut(&Ordinal(u32::from(*ordinal)));
         let replica = replica.unwrap();

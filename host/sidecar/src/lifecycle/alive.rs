@@ -5,13 +5,10 @@ use std::time::Duration;
 use outrigger_profile::Workload;
 use tokio::net::TcpStream;
 
-use super::process::Place;
+use super::process::{LOOK_EVERY, Place};
 
 /// For one connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
-
-/// Between two looks.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Whether the workload is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

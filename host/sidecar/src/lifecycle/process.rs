@@ -21,7 +21,7 @@ use outrigger_profile::Workload;
 const ANSWER_BYTES: usize = 32 * 1024;
 
 /// Between two looks at a process whose end is waited for.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+pub(super) const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// The sockets, by inode, on which the workload listens.
 pub(crate) type Sockets = BTreeSet<u32>;
@@ -109,16 +109,20 @@ impl Process {
         Some(Self { place, sockets })
     }
 
+    /// What became of it. While the kernel does not tell, nothing has changed.
+    fn became(&self) -> Became {
+        let now = self.place.sockets();
+        now.map_or(Became::Same, |now| Became::of(&self.sockets, &now))
+    }
+
     /// Whether it has ended; another may be in its place.
     pub(super) fn has_ended(&self) -> bool {
-        let now = self.place.sockets();
-        now.is_ok_and(|now| Became::of(&self.sockets, &now) != Became::Same)
+        self.became() != Became::Same
     }
 
     /// Whether it has ended, and another is in its place.
     pub(super) fn runs_again(&self) -> bool {
-        let now = self.place.sockets();
-        now.is_ok_and(|now| Became::of(&self.sockets, &now) == Became::Others)
+        self.became() == Became::Others
     }
 
     /// Waits until it has ended.

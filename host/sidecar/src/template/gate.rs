@@ -81,21 +81,13 @@ mod tests {
     use std::collections::BTreeMap;
     use std::net::IpAddr;
 
-    use outrigger_peers::{Identity, Ordinal};
+    use outrigger_peers::Ordinal;
 
     use super::*;
+    use crate::fixture;
 
     fn set(present: &[u32]) -> PeerSet {
-        let identity = Identity {
-            stateful_set: "db".into(),
-            ordinal: Ordinal(0),
-            namespace: "default".into(),
-            service: "db".into(),
-            cluster_domain: "cluster.local".into(),
-            ip: None,
-            uid: String::new(),
-        };
-        let mut set = PeerSet::expected(identity, Ordinal(0), 3);
+        let mut set = fixture::peers(3);
         for ordinal in present {
             let replica = set.replicas.get_mut(&Ordinal(*ordinal)).unwrap();
             replica.addresses.push(IpAddr::from([10, 0, 0, 1]));
